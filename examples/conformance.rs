@@ -4,10 +4,13 @@
 use crate::sansocket::admin::AdminOptions;
 use crate::sansocket::recovery::RecoveryConfig;
 use crate::sansocket::{
-    Args, Auth, BroadcastAckError, Cookie, Data, EngineServerBuilder, EngineSocket, HubError, Listener,
-    Message, Namespace, Origins, Parser, PerMessageDeflate, SameSite, Server, ServerBuilder, Socket,
+    Ack, Args, Auth, BroadcastAckError, Cookie, Data, EngineServer, EngineServerBuilder, EngineSocket,
+    Handshake, HubError, Listener, Message, Namespace, Origins, Parser, PerMessageDeflate, Refusal, SameSite,
+    Server, ServerBuilder, Socket,
 };
+use http::header::{HeaderValue, SET_COOKIE};
 use serde_json::value::RawValue;
+use serde_json::{Map, Value, json};
 use std::time::Duration;
 
 /// The reference's `httpCompression`.
@@ -66,6 +69,19 @@ fn register(namespace: &Namespace) {
             for answer in answers {
                 let _ = socket.emit("answer", &answer);
             }
+        })
+        .on_concurrent("ask", async |socket: Socket, args: Args| {
+            if let Ok(answer) = socket.emit_with_ack("question", &args, PATIENCE).await {
+                let _ = socket.emit("answered", &answer);
+            }
+        })
+        .on("unanswered", async |socket: Socket, args: Args, _: Ack| {
+            let _ = socket.emit("unanswered", &args);
+        })
+        .on("id", async |socket: Socket| Data(socket.id().to_owned()))
+        .on("handshake", async |socket: Socket, Auth(auth): Auth<Value>| {
+            let query = socket.handshake().query().map(|(key, value)| (key.into_owned(), value.into()));
+            Data(json!({ "query": query.collect::<Map<String, Value>>(), "auth": auth }))
         })
         .on("recovered", async |socket: Socket| socket.recovered());
 }
@@ -129,6 +145,48 @@ fn admin() -> Result<Option<AdminOptions>, Box<dyn std::error::Error>> {
     Ok(Some(if id.is_empty() { options } else { options.server_id(id) }))
 }
 
+/// The `Set-Cookie` headers of `--tell-headers`: two cookies to keep, and two that are over already.
+const COOKIES: [&str; 4] = [
+    "kept=1; Max-Age=86400",
+    "strict=2; Path=/; HttpOnly; Secure; SameSite=Strict",
+    "ended=3; Max-Age=0",
+    "past=4; Expires=Thu, 01 Jan 1970 00:00:00 GMT",
+];
+
+/// The headers of a session's latest request as JSON.
+fn latest_headers(socket: &EngineSocket) -> Option<String> {
+    let request = socket.latest_request()?;
+    let headers = request.headers().iter();
+    let headers =
+        headers.map(|(name, value)| (name.to_string(), String::from_utf8_lossy(value.as_bytes()).into()));
+    serde_json::to_string(&headers.collect::<Map<String, Value>>()).ok()
+}
+
+/// Builds the Engine.IO server: it refuses the handshakes whose query has `deny`, and sends each message back. With
+/// `--tell-headers` it also sets cookies, and answers `headers` by the headers of the latest request.
+fn echo(engine: EngineServerBuilder) -> Result<EngineServer, Box<dyn std::error::Error>> {
+    let tells_headers = flag("--tell-headers");
+    let engine = engine
+        .allow_request(async |handshake: Handshake| match handshake.query_value("deny") {
+            Some(_) => Err(Refusal::new("denied")),
+            None => Ok(()),
+        })
+        .keep_latest_request(tells_headers)
+        .initial_headers(move |_, headers| {
+            for cookie in COOKIES.iter().filter(|_| tells_headers) {
+                headers.append(SET_COOKIE, HeaderValue::from_static(cookie));
+            }
+        })
+        .on_message(move |socket: EngineSocket, message: Message| async move {
+            let told = match &message {
+                Message::Text(text) if tells_headers && text == "headers" => latest_headers(&socket),
+                _ => None,
+            };
+            let _ = socket.send(told.map_or(message, Message::Text));
+        });
+    Ok(engine.build()?)
+}
+
 /// Serves until the process ends. `more` registers further handlers.
 pub(crate) async fn run(
     io: ServerBuilder,
@@ -179,6 +237,7 @@ pub(crate) async fn run(
     for name in ["/", "/custom"] {
         register(&io.namespace(name));
     }
+    io.namespace("/locked").on_connect(async || Err::<(), _>(Refusal::new("locked")));
     more(&io);
     if let Some(options) = admin()? {
         io.instrument(options)?;
@@ -189,11 +248,8 @@ pub(crate) async fn run(
         .ping_interval(ping_interval)
         .ping_timeout(ping_timeout)
         .max_payload(max_payload)
-        .origins(origins())
-        .on_message(async |socket: EngineSocket, message: Message| {
-            let _ = socket.send(message);
-        })
-        .build()?;
+        .origins(origins());
+    let engine = echo(engine)?;
 
     let listening = Listener::bind(("127.0.0.1", port)).await?.mount(&io).mount(&engine).spawn()?;
     println!("listening on {}", listening.local_addr());

@@ -243,7 +243,7 @@ test("the wire: statistics", async () => {
   assert.deepEqual([stats.serverId, stats.clientsCount, stats.pollingClientsCount], ["first-of-two", 2, 0]);
   assert.equal(stats.pid, server.pid);
   const counts = Object.fromEntries(stats.namespaces.map(({ name, socketsCount }) => [name, socketsCount]));
-  assert.deepEqual(counts, { "/": 1, "/admin": 1, "/custom": 0 });
+  assert.deepEqual(counts, { "/": 1, "/admin": 1, "/custom": 0, "/locked": 0 });
   assert.ok(stats.aggregatedEvents.every(({ timestamp }) => timestamp % 1000 === 0));
 });
 

@@ -202,7 +202,7 @@ test("the browser upgrades to a WebSocket", async () => {
   await page.waitForFunction(() => socket.io.engine.transport.name === "websocket");
 });
 
-test("the page says that the server is gone, and comes back with it", { timeout: 60_000 }, async () => {
+test("the page says that the server is gone, and comes back with it", { timeout: 180_000 }, async () => {
   const own = await startChat(FLAGS);
   let again;
   try {
@@ -268,7 +268,7 @@ test("the client comes with the program, or from its public copy where the serve
       ours ? route.abort() : route.fulfill({ path: script, contentType: "application/javascript" }),
     );
     await page.goto(own.url);
-    await page.locator('#status[data-state="online"]').waitFor({ timeout: 10_000 });
+    await page.locator('#status[data-state="online"]').waitFor();
   } finally {
     await own.stop();
   }

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import { fetchRaw } from "../support/http.mjs";
-import { CALM, expected, HASTY, startConformance } from "../support/server.mjs";
+import { CALM, expected, startConformance, STRICT } from "../support/server.mjs";
 import { assertRefused, BAD_METHOD, BAD_REQUEST, UNKNOWN_SID, UNKNOWN_TRANSPORT } from "../support/session.mjs";
 import { onOneServer } from "../support/suite.mjs";
 import { until } from "../support/wait.mjs";
@@ -235,7 +235,7 @@ describe("upgrade", () => {
 
 describe("heartbeat", () => {
   test("the client pings; without pings it is given up, on either transport", async () => {
-    const server = await startConformance({ ...HASTY, "allow-eio3": true });
+    const server = await startConformance({ ...STRICT, "allow-eio3": true });
     try {
       const ws = await oldSession(server);
       const polling = await OldPolling.open(server);

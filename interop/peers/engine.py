@@ -21,16 +21,21 @@ eio = engineio.AsyncServer(
 )
 
 
+async def end(sid):
+    # A poll that comes after the end is refused with 400, and what was to go out with it is lost, the end too:
+    # python-engineio forgets a session as soon as it is closed. So the end waits until a poll, or the writer of a
+    # WebSocket, has taken all that was sent before and waits for more.
+    queue = eio.sockets[sid].queue
+    while sid in eio.sockets and not (queue.empty() and queue._getters):
+        await asyncio.sleep(0.001)
+    await eio.disconnect(sid)
+
+
 @eio.on("message")
 async def message(sid, data):
     if data == "close":
-        # A poll that comes after the end is refused with 400, and what was to go out with it is lost, the end too:
-        # python-engineio forgets a session as soon as it is closed. So the end waits until a poll, or the writer of
-        # a WebSocket, has taken all that was sent before and waits for more.
-        queue = eio.sockets[sid].queue
-        while not (queue.empty() and queue._getters):
-            await asyncio.sleep(0.001)
-        await eio.disconnect(sid)
+        # Not in here: a client that moves to a WebSocket first waits for the answer to this POST.
+        eio.start_background_task(end, sid)
     elif isinstance(data, str) and data.startswith("count "):
         for i in range(int(data.removeprefix("count "))):
             await eio.send(sid, str(i))

@@ -46,7 +46,7 @@ def say(**line):
 
 
 async def main(url, transport, serializer):
-    client = socketio.AsyncClient(reconnection=False, serializer=serializer)
+    client = socketio.AsyncClient(reconnection=False, serializer=serializer, request_timeout=30)
     for name in ("echo", "bcast", "answer", "question"):
 
         def heard(*args, name=name):

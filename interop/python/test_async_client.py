@@ -33,7 +33,7 @@ class Dialled:
         self.server, self.how, self.prepare, self.options = server, how, prepare, options
 
     async def __aenter__(self):
-        self.client = socketio.AsyncClient(reconnection=False)
+        self.client = socketio.AsyncClient(reconnection=False, request_timeout=WAIT)
         self.prepare(self.client)
         await self.client.connect(
             self.server.url, transports=TRANSPORTS[self.how], wait_timeout=WAIT, **self.options
@@ -108,6 +108,7 @@ def test_rooms_reach_their_members(server, how):
 def test_it_comes_back_when_the_server_was_killed(own_server, how):
     async def scenario():
         client = socketio.AsyncClient(
+            request_timeout=WAIT,
             reconnection_delay=0.1, reconnection_delay_max=0.3, randomization_factor=0
         )
         auth = events(client, "auth")

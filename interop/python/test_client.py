@@ -42,7 +42,7 @@ def connect(request, server, clients):
     """Connects a new client the parametrised way."""
 
     def dial(prepare=lambda client: None, **options):
-        client = socketio.Client(reconnection=False)
+        client = socketio.Client(reconnection=False, request_timeout=WAIT)
         clients.append(client)
         prepare(client)
         client.connect(server.url, transports=TRANSPORTS[request.param], wait_timeout=WAIT, **options)
@@ -199,7 +199,9 @@ def test_it_disconnects_and_connects_again(connect, server):
 
 @pytest.mark.parametrize("transports", TRANSPORTS.values(), ids=TRANSPORTS)
 def test_it_comes_back_when_the_server_was_killed(own_server, clients, transports):
-    client = socketio.Client(reconnection_delay=0.1, reconnection_delay_max=0.3, randomization_factor=0)
+    client = socketio.Client(
+        request_timeout=WAIT, reconnection_delay=0.1, reconnection_delay_max=0.3, randomization_factor=0
+    )
     clients.append(client)
     auth = events(client, "auth")
     gone = threading.Event()

@@ -36,7 +36,7 @@ def server():
 
 @pytest.fixture(params=TRANSPORTS)
 def client(request, server):
-    made = socketio.Client(reconnection=False, serializer="msgpack")
+    made = socketio.Client(reconnection=False, serializer="msgpack", request_timeout=WAIT)
     made.received = queue.Queue()
     for name in ("message-back", "auth", "bcast"):
         made.on(name, lambda *args: made.received.put(args))
@@ -78,7 +78,7 @@ def test_a_broadcast_reaches_the_room(client):
 
 def test_asyncio_talks_it_too(server):
     async def talk():
-        client = socketio.AsyncClient(reconnection=False, serializer="msgpack")
+        client = socketio.AsyncClient(reconnection=False, serializer="msgpack", request_timeout=WAIT)
         await client.connect(server.url, wait_timeout=WAIT, namespaces=["/", "/custom"])
         for values in VALUES:
             answer = await client.call("ack", values, namespace="/custom", timeout=WAIT)
@@ -89,7 +89,7 @@ def test_asyncio_talks_it_too(server):
 
 
 def test_the_default_serializer_is_refused(server):
-    client = socketio.Client(reconnection=False)
+    client = socketio.Client(reconnection=False, request_timeout=WAIT)
     with pytest.raises(socketio.exceptions.ConnectionError):
         client.connect(server.url, wait_timeout=5)
     client.shutdown()

@@ -12,7 +12,7 @@ def dial(server):
 
     def connect(path):
         url = f"ws://127.0.0.1:{server.port}{path}?EIO=4&transport=websocket"
-        connection = websocket.create_connection(url, timeout=10)
+        connection = websocket.create_connection(url, timeout=30)
         made.append(connection)
         opened = connection.recv()
         assert opened[0] == "0"
@@ -60,5 +60,6 @@ def test_a_socket_joins_and_is_acknowledged(dial):
 def test_a_close_frame_is_answered(dial):
     connection = dial("/engine.io/")
     connection.send_close(1000, b"bye")
-    opcode, _ = connection.recv_data()
+    while (opcode := connection.recv_data()[0]) == websocket.ABNF.OPCODE_TEXT:
+        pass  # a ping that was on its way
     assert opcode == websocket.ABNF.OPCODE_CLOSE

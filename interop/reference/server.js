@@ -24,6 +24,7 @@ const options = flags({
   "deflate-takeover": false,
   "deflate-window": 15,
   "http-compression": false,
+  "tell-headers": false,
   admin: "",
   "server-id": "",
   "read-only": false,
@@ -71,10 +72,28 @@ if (options.cookie) {
 
 const http = createServer((_request, response) => response.writeHead(404).end());
 
-const engine = attach(http, { ...shared, path: "/engine.io" });
-engine.on("connection", (session) => {
-  session.on("message", (data) => session.send(data));
+const engine = attach(http, {
+  ...shared,
+  path: "/engine.io",
+  allowRequest: (request, answer) => answer(null, !new URL(request.url, "http://any").searchParams.has("deny")),
 });
+const tells = options["tell-headers"];
+engine.on("connection", (session) => {
+  session.on("message", (data) => {
+    if (tells && data === "headers") session.send(JSON.stringify((session.transport.dataReq ?? session.request).headers));
+    else session.send(data);
+  });
+});
+if (tells) {
+  engine.on("initial_headers", (headers) => {
+    headers["set-cookie"] = [
+      "kept=1; Max-Age=86400",
+      "strict=2; Path=/; HttpOnly; Secure; SameSite=Strict",
+      "ended=3; Max-Age=0",
+      "past=4; Expires=Thu, 01 Jan 1970 00:00:00 GMT",
+    ];
+  });
+}
 
 const window = options.recovery;
 const recovery = window ? { connectionStateRecovery: { maxDisconnectionDuration: window } } : {};
@@ -108,6 +127,18 @@ function serve(socket) {
     if (typeof ack === "function") ack();
   });
   socket.on("volatile", (room, payload) => socket.nsp.to(room).volatile.emit("volatile", payload));
+  socket.on("ask", (...args) => {
+    if (typeof args.at(-1) === "function") args.pop();
+    socket.timeout(20_000).emit("question", ...args, (error, ...answer) => {
+      if (!error) socket.emit("answered", ...answer);
+    });
+  });
+  socket.on("unanswered", (...args) => {
+    if (typeof args.at(-1) === "function") args.pop();
+    socket.emit("unanswered", ...args);
+  });
+  socket.on("id", (ack) => ack(socket.id));
+  socket.on("handshake", (ack) => ack({ query: socket.handshake.query, auth: socket.handshake.auth }));
   socket.on("recovered", (ack) => ack(socket.recovered));
   socket.on("ask-room", (room, payload) => {
     socket.nsp.to(room).timeout(20_000).emit("question", payload, (_error, answers) => {
@@ -118,6 +149,7 @@ function serve(socket) {
 }
 io.on("connection", serve);
 io.of("/custom").on("connection", serve);
+io.of("/locked").use((_socket, next) => next(new Error("locked")));
 
 if (options.admin) {
   instrument(io, {

@@ -103,14 +103,14 @@ async function startMaster(attempts = 5) {
 }
 
 /** A Redis Cluster of three masters. It is killed and started again as one. */
-export async function startRedisCluster() {
+export async function startRedisCluster(scheme) {
   const slots = ["0 5460", "5461 10922", "10923 16383"];
   const started = await Promise.allSettled(slots.map(() => startMaster()));
   const masters = started.filter(({ status }) => status === "fulfilled").map(({ value }) => value);
   const hosts = masters.map(({ port }) => `127.0.0.1:${port}`);
   const isReady = /cluster_state:ok[^]*cluster_known_nodes:3/;
   const self = {
-    url: `redis+sharded+cluster://${hosts.join(",")}/`,
+    url: `${scheme}://${hosts.join(",")}/`,
     urls: hosts.map((host) => `redis://${host}`),
     async isThere() {
       for (const { port } of masters) await until(() => saying("CLUSTER INFO\r\n", isReady)(port), "the cluster is ready");

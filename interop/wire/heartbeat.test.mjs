@@ -8,13 +8,15 @@ import { onOneServer } from "../support/suite.mjs";
 import { assertGone, engineSession, join, probed, SOCKET, socketSession } from "../support/session.mjs";
 
 // Pings are frequent; the time for a pong is one that a busy machine keeps, so that only what a test withholds is late.
-const INTERVAL = 600;
-const TIMEOUT = 3000;
+const INTERVAL = 1500;
+const TIMEOUT = 5000;
+/** Less than five pings take. */
+const CONNECT = 5000;
 /** How late a timer may be on a machine that stands still for some seconds: a guard, not a promise. */
 const LATE = 20_000;
 
 // No bystanders here: they would have to answer pings of their own.
-const context = onOneServer({ "ping-interval": INTERVAL, "ping-timeout": TIMEOUT, "connect-timeout": 1000 }, { bystanders: false });
+const context = onOneServer({ "ping-interval": INTERVAL, "ping-timeout": TIMEOUT, "connect-timeout": CONNECT }, { bystanders: false });
 
 /**
  * That `ms` have passed since `begun`, which is before the server's timer can have begun: before the request for a

@@ -217,9 +217,12 @@ impl Client {
                 self.core.handle_websocket(self.now(), id, WireMessage::Binary(data))
             }
             Ok(_) => {} // pings and close frames are tungstenite's own affair
-            // The time is over. What has come of a message, tungstenite keeps.
+            // The time is over, or a signal came. What has come of a message, tungstenite keeps.
             Err(WsError::Io(error))
-                if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {}
+                if matches!(
+                    error.kind(),
+                    ErrorKind::WouldBlock | ErrorKind::TimedOut | ErrorKind::Interrupted
+                ) => {}
             Err(error) => self.lost(&error),
         }
         Ok(())

@@ -31,7 +31,11 @@ fn nothing_in_the_corpora_breaks_anything() {
 fn every_target_has_its_wrapper_and_every_wrapper_its_target() {
     let wrappers = fs::read_dir(folder("fuzz_targets")).unwrap();
     let wrappers = wrappers.map(|entry| entry.unwrap().file_name().into_string().unwrap());
-    // The codec of WebSockets is the runtime's, and so is the test of its corpus.
-    let names = TARGETS.iter().map(|(name, _)| *name).chain(["websocket"]).map(|name| format!("{name}.rs"));
+    // The codec of WebSockets and the task of a session are the runtime's, and so are the tests of their corpora.
+    let names = TARGETS
+        .iter()
+        .map(|(name, _)| *name)
+        .chain(["session", "websocket"])
+        .map(|name| format!("{name}.rs"));
     assert_eq!(wrappers.collect::<BTreeSet<_>>(), names.collect());
 }

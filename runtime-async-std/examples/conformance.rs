@@ -12,7 +12,8 @@
 //! `--parser` (`json`, or `msgpack`),
 //! `--allow-eio3` for clients of Engine.IO 3,
 //! `--deflate` (compressed WebSocket messages of any size, with `--deflate-takeover` and `--deflate-window BITS` in both
-//! directions) and `--http-compression` (polls from 1024 bytes on). With
+//! directions), `--tell-headers` (the Engine.IO server sets cookies, and tells the headers of requests) and
+//! `--http-compression` (polls from 1024 bytes on). With
 //! `--bus URL` (`redis://`, `redis+sharded://`, `redis+streams://`, each also with `+cluster`; `unix:PATH`) it is a node of
 //! a cluster, which speaks what `--dialect` says: `python`, `classic`, `cluster` (that of the URL, or our own), or
 //! `python,classic`, which also bridges between them, as does `--bridge`. The application itself is in

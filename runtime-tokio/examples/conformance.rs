@@ -11,7 +11,7 @@
 //! `--parser` (`json`, or `msgpack`),
 //! `--allow-eio3` for clients of Engine.IO 3,
 //! `--deflate` (compressed WebSocket messages of any size, with `--deflate-takeover` and `--deflate-window BITS` in both
-//! directions), `--admin HASH` for the admin UI with the password of that hash of bcrypt (with `--server-id NAME` and
+//! directions), `--tell-headers` (the Engine.IO server sets cookies, and tells the headers of requests), `--admin HASH` for the admin UI with the password of that hash of bcrypt (with `--server-id NAME` and
 //! `--read-only`), and `--http-compression` (polls from 1024 bytes on). With
 //! `--bus URL` (`redis://`, `redis+sharded://`, `redis+streams://`, each also with `+cluster`; `nats://`, `postgres://`,
 //! `amqp://`, `amqps://`, `unix:PATH`) it is a node of a cluster in the dialect of `--dialect`: `python`, `classic`,

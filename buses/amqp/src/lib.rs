@@ -8,9 +8,7 @@ mod tls;
 mod wire;
 
 use crate::connection::Ended;
-#[cfg(not(feature = "tls"))]
-use lapin::uri::AMQPScheme;
-use lapin::uri::AMQPUri;
+use lapin::uri::{AMQPScheme, AMQPUri};
 use sansocket_runtime::adapter::BoxFuture;
 use sansocket_runtime::cluster::{Bus, BusLink};
 use std::fmt;
@@ -55,12 +53,7 @@ impl AmqpBus {
             return Err(AddressError { reason });
         }
         let mut uri: AMQPUri = address.parse().map_err(|reason| AddressError { reason })?;
-        // The client would connect without TLS, and tell its password to everybody.
-        #[cfg(not(feature = "tls"))]
-        if uri.scheme == AMQPScheme::AMQPS {
-            let reason = "`amqps` needs the feature `tls` of sansocket-amqp".to_owned();
-            return Err(AddressError { reason });
-        }
+        check_scheme(&uri.scheme, cfg!(feature = "tls"))?;
         uri.query.heartbeat = uri.query.heartbeat.or(Some(HEARTBEAT));
         let settings = Settings { exchange: Some("sansocket".to_owned()), max_waiting_bytes: 32 << 20 };
         Ok(Self {
@@ -78,7 +71,7 @@ impl AmqpBus {
     #[cfg(feature = "tls")]
     #[must_use]
     pub fn tls(mut self, config: std::sync::Arc<rustls::ClientConfig>) -> Self {
-        self.uri.scheme = lapin::uri::AMQPScheme::AMQPS;
+        self.uri.scheme = AMQPScheme::AMQPS;
         self.tls = Some(config);
         self
     }
@@ -107,6 +100,14 @@ impl AmqpBus {
     }
 }
 
+/// Refuses TLS where there is none: the client would connect without, and tell its password to everybody.
+fn check_scheme(scheme: &AMQPScheme, has_tls: bool) -> Result<(), AddressError> {
+    if has_tls || *scheme == AMQPScheme::AMQP {
+        return Ok(());
+    }
+    Err(AddressError { reason: "`amqps` needs the feature `tls` of sansocket-amqp".to_owned() })
+}
+
 impl Bus for AmqpBus {
     fn run(self: Box<Self>, mut link: BusLink) -> BoxFuture<()> {
         Box::pin(async move {
@@ -133,7 +134,7 @@ impl fmt::Debug for AmqpBus {
 
 #[cfg(test)]
 mod tests {
-    use super::AmqpBus;
+    use super::{AMQPScheme, AmqpBus, check_scheme};
 
     #[test]
     fn an_address_that_is_wrong_does_not_tell_its_password() {
@@ -150,11 +151,13 @@ mod tests {
         }
     }
 
-    #[cfg(not(feature = "tls"))]
     #[test]
     fn without_the_feature_an_address_on_tls_is_refused() {
-        let refused = AmqpBus::open("amqps://guest:guest@localhost/%2f").unwrap_err().to_string();
+        let refused = check_scheme(&AMQPScheme::AMQPS, false).unwrap_err().to_string();
         assert!(refused.contains("feature `tls`"), "{refused}");
+        assert!(check_scheme(&AMQPScheme::AMQPS, true).is_ok());
+        assert!(check_scheme(&AMQPScheme::AMQP, false).is_ok());
+        assert_eq!(AmqpBus::open("amqps://guest:guest@localhost/%2f").is_ok(), cfg!(feature = "tls"));
     }
 
     #[cfg(feature = "tls")]
@@ -163,6 +166,6 @@ mod tests {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let config = rustls::ClientConfig::builder().with_root_certificates(rustls::RootCertStore::empty());
         let bus = AmqpBus::open("amqp://localhost/%2f").unwrap().tls(config.with_no_client_auth().into());
-        assert_eq!(bus.uri.scheme, lapin::uri::AMQPScheme::AMQPS);
+        assert_eq!(bus.uri.scheme, AMQPScheme::AMQPS);
     }
 }

@@ -44,8 +44,12 @@ impl Used {
         self.0[usize::from(slot / 64)] |= 1 << (slot % 64);
     }
 
+    fn contains(&self, slot: u16) -> bool {
+        self.0.get(usize::from(slot / 64)).is_some_and(|slots| slots & (1 << (slot % 64)) != 0)
+    }
+
     fn iter(&self) -> impl Iterator<Item = u16> + '_ {
-        (0..16_384).filter(|slot| self.0[usize::from(slot / 64)] & (1 << (slot % 64)) != 0)
+        (0..16_384).filter(|slot| self.contains(*slot))
     }
 }
 
@@ -95,6 +99,11 @@ impl Nodes {
     /// The same for a key like no other: without its master the cluster is of use for all else.
     pub(crate) fn master_once(&self, key: &str) -> Option<usize> {
         self.topology.master_of(slot(key.as_bytes()))
+    }
+
+    /// Returns whether the slot that an error names is one whose master is needed. If it names none, it may be.
+    pub(crate) fn needs(&self, error: &RedisError) -> bool {
+        error.redirect_node().is_none_or(|(_, slot)| self.used.contains(slot))
     }
 
     /// Takes the answer of the home about the nodes. Returns whether what is used is elsewhere by now: a slot has another

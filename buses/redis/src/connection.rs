@@ -298,6 +298,10 @@ impl Connection<'_> {
         use ServerErrorKind::{Ask, ClusterDown, MasterDown, Moved, ReadOnly};
         let redis_error = RedisError::from(error.clone());
         match error.kind() {
+            // Its slot is on its way to another node. That of a session is no reason to lose the bus: all else is where it was.
+            Some(Ask) if self.nodes.as_ref().is_some_and(|nodes| !nodes.needs(&redis_error)) => {
+                link.refused(format!("{redis_error}: its slot is being moved to another node"));
+            }
             Some(Moved | Ask | ClusterDown | MasterDown | ReadOnly) if self.nodes.is_some() => {
                 return Err(redis_error.into());
             }

@@ -8,7 +8,9 @@ use redis::{AsyncConnectionConfig, FromRedisValue, cmd};
 use sansocket_redis::RedisBus;
 use sansocket_tokio::Server;
 use sansocket_tokio::cluster::{ClusterEvent, ClusterOptions, Dialect, dialect};
+use sansocket_tokio::recovery::RecoveryConfig;
 use std::collections::HashMap;
+use std::net::SocketAddr;
 use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
@@ -17,6 +19,8 @@ use std::time::Duration;
 use support::{
     Engine, Folder, Heard, free_port, hears, in_order, in_order_after_losses, installed, two, until,
 };
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 
 /// The slots of the three masters. The last one has those of `socket.io`, 9972, and of `socket.io#/#`, 13868.
 const RANGES: [(u16, u16); 3] = [(0, 4999), (5000, 9971), (9972, 16383)];
@@ -284,4 +288,59 @@ async fn the_subscribers_of_all_nodes_are_counted_and_nothing_else_is_needed_of_
     // Its subscriber is gone with it. If it was the one that the bus used, that uses another one.
     nodes[0].engine.kill();
     until("it counts the others", async || io.node_count().await.ok() == Some(4)).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn sessions_whose_slot_is_being_moved_are_told_and_the_bus_stays() {
+    let Some((mut nodes, _replica)) = start().await else { return };
+    // Each session has a key of its own. All but those at the last node, which has the stream, are on their way.
+    let target = nodes[2].id.clone();
+    for (node, (first, last)) in nodes.iter_mut().zip(&RANGES[..2]) {
+        let mut moves = redis::pipe();
+        for slot in *first..=*last {
+            moves.cmd("CLUSTER").arg("SETSLOT").arg(slot).arg("MIGRATING").arg(&target).ignore();
+        }
+        let () = moves.query_async(&mut node.asker).await.unwrap();
+    }
+    let options = options(bus("redis+streams+cluster", &nodes));
+    let io = Server::builder()
+        .cluster(options)
+        .connection_state_recovery(RecoveryConfig::default())
+        .ping_interval(Duration::from_millis(200))
+        .ping_timeout(Duration::from_millis(200))
+        .build()
+        .unwrap();
+    let gaps = Gaps::of(&io);
+    until("it is on the bus", async || io.is_on_bus()).await;
+    let listening = io.listen("127.0.0.1:0").await.unwrap();
+    // Of those that are lost, three of five have a slot that moves.
+    until("a session could not be saved", async || {
+        vanish_after_joining(listening.local_addr()).await;
+        io.cluster_counts().unwrap().refused > 0
+    })
+    .await;
+    assert!(io.is_on_bus());
+    assert_eq!(gaps.of_connection(), 0);
+}
+
+/// A client on long-polling that joins and is not heard of again.
+async fn vanish_after_joining(server: SocketAddr) {
+    let opened = request(server, "GET", "", "").await;
+    let (_, from_id) = opened.split_once("\"sid\":\"").unwrap();
+    let (id, _) = from_id.split_once('"').unwrap();
+    // The session may be over by now, on a slow machine: then the next one joins.
+    request(server, "POST", &format!("&sid={id}"), "40").await;
+}
+
+async fn request(server: SocketAddr, method: &str, query: &str, body: &str) -> String {
+    let mut stream = TcpStream::connect(server).await.unwrap();
+    let head = format!(
+        "{method} /socket.io/?EIO=4&transport=polling{query} HTTP/1.1\r\nhost: test\r\nconnection: close\r\n\
+         content-length: {}\r\n\r\n{body}",
+        body.len()
+    );
+    stream.write_all(head.as_bytes()).await.unwrap();
+    let mut response = String::new();
+    stream.read_to_string(&mut response).await.unwrap();
+    response
 }

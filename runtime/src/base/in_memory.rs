@@ -2,10 +2,10 @@
 //! that is polled only when something has woken it; for the tests of this crate also a stream whose far end the test
 //! holds.
 
-#[cfg(test)]
+#[cfg(any(test, fuzzing))]
 mod stream;
 
-#[cfg(test)]
+#[cfg(any(test, fuzzing))]
 pub(crate) use stream::{FarEnd, NearEnd, stream};
 
 use crate::base::runtime::{BoxFuture, Runtime, Stream, Timer};
@@ -176,13 +176,13 @@ impl<F: Future<Output = ()>> Task<F> {
     }
 
     /// A task that moves about: only the waker of its last turn counts, as [`Future::poll`] says.
-    #[cfg(test)]
+    #[cfg(any(test, fuzzing))]
     pub(crate) fn moving(future: F) -> Self {
         Self { moves: true, ..Self::new(future) }
     }
 
     /// Wakes it.
-    #[cfg(test)]
+    #[cfg(any(test, fuzzing))]
     pub(crate) fn wake(&self) {
         self.bell.clone().wake();
     }

@@ -9,8 +9,9 @@ pub(crate) mod clock;
 pub(crate) mod entropy;
 pub(crate) mod error;
 pub(crate) mod hook;
-#[cfg(any(test, feature = "testing"))]
+#[cfg(any(test, fuzzing, feature = "testing"))]
 pub(crate) mod in_memory;
+pub(crate) mod job;
 #[cfg(feature = "metrics")]
 pub mod metrics;
 pub(crate) mod pattern;

@@ -54,7 +54,7 @@ pub(crate) enum Switching {
     Hyper(OnUpgrade),
     Host(Option<Box<dyn Stream>>),
     /// One that comes when the test says so.
-    #[cfg(test)]
+    #[cfg(any(test, fuzzing))]
     Later(futures_channel::oneshot::Receiver<Box<dyn Stream>>),
 }
 
@@ -79,7 +79,7 @@ impl Switching {
                 let stream = stream.take().ok_or_else(|| "the stream was taken already".into());
                 Poll::Ready(stream.map(|stream| (stream, Bytes::new())))
             }
-            #[cfg(test)]
+            #[cfg(any(test, fuzzing))]
             Self::Later(stream) => Pin::new(stream).poll(context).map(|stream| Ok((stream?, Bytes::new()))),
         }
     }

@@ -1,9 +1,13 @@
 //! Waiting tasks, which leave nothing behind when they stop waiting: a waker would keep their memory.
 
+use sansocket_protocol::socket::AckOutcome;
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
+
+/// The receiver of an acknowledgement's outcome. It is called without any lock.
+pub(crate) type AckSink = Box<dyn FnOnce(AckOutcome) + Send>;
 
 /// A table of wakers by number, each with a word about who waits.
 #[derive(Debug)]

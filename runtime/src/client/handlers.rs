@@ -4,11 +4,12 @@ use super::error::ConnectError;
 use super::socket::ClientSocket;
 use super::table::ClientTable;
 use crate::base::error::{Causes, HandlerError, HandlerFailure};
+use crate::base::job::{Job, Jobs};
 use crate::base::timing::Since;
 use crate::base::trace::{Span, debug, error, is_heard, span, within};
 use crate::client::task::shared::Shared;
 use crate::handler::ack::AckTarget;
-use crate::handler::job::{EventLabel, Job, Jobs, Work, begin_sole, run_any, run_each, run_listeners};
+use crate::handler::job::{EventLabel, Work, begin_sole, run_any, run_each, run_listeners};
 use crate::handler::table::{Listener, Runs};
 use crate::handler::{
     Context, EventInput, Kind, OnClientConnect, OnClientConnectError, OnClientDisconnect, OnClientEvent,

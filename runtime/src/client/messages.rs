@@ -244,7 +244,7 @@ impl ClientSocket {
         &self,
         frame: Frame,
         id: u64,
-        sink: Option<crate::handler::ack::AckSink>,
+        sink: Option<crate::base::wakers::AckSink>,
         timeout: Option<Duration>,
     ) -> Result<(), SendError> {
         let key = self.key()?;

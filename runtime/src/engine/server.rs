@@ -1,11 +1,11 @@
 //! A plain Engine.IO server: sessions that open, exchange messages, and close, without Socket.IO on top.
 
 use crate::base::error::HandlerError;
+use crate::base::job::Job;
 use crate::base::runtime::BoxFuture;
 use crate::base::timing::Since;
 use crate::base::trace::debug;
 use crate::base::typemap::TypeMap;
-use crate::handler::job::Job;
 use crate::handler::message::{EngineHandlers, Message};
 use crate::http::endpoint::Endpoint;
 use crate::http::gate::Gate;

@@ -7,7 +7,7 @@ use crate::handler::peer::Peer;
 use crate::handler::peer::sealed::SendAck;
 use bytes::Bytes;
 use sansocket_protocol::message::Frame;
-use sansocket_protocol::socket::{AckOutcome, Args, EncodeError, SocketKey, ToArgs};
+use sansocket_protocol::socket::{Args, EncodeError, SocketKey, ToArgs};
 use serde::Serialize;
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
@@ -38,9 +38,6 @@ pub(crate) const CALL_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// The event of `send` and `on_message`.
 pub(crate) const MESSAGE: &str = "message";
-
-/// The receiver of an acknowledgement's outcome. It is called without any lock.
-pub(crate) type AckSink = Box<dyn FnOnce(AckOutcome) + Send>;
 
 /// The outcome of an event's handler: the acknowledgement that is sent if the peer asked for one.
 #[derive(Debug)]

@@ -1,13 +1,14 @@
 //! The dispatch of a Socket.IO session's events to the handlers of its namespaces.
 
 use crate::base::error::{HandlerError, INTERNAL_ERROR, Refusal};
+use crate::base::job::Job as AnyJob;
 use crate::base::timing::Since;
 use crate::base::trace::{Span, debug, info, span, warning, within};
 use crate::handler::ack::AckTarget;
 use crate::handler::flow::EventFlow;
 use crate::handler::job::{
-    EventLabel, Job as AnyJob, Work, begin_sole, run, run_any, run_each, run_each_caught, run_listeners,
-    run_reported, take_panicked_event,
+    EventLabel, Work, begin_sole, run, run_any, run_each, run_each_caught, run_listeners, run_reported,
+    take_panicked_event,
 };
 use crate::handler::table::{Listener, Runs, SeenTable};
 use crate::handler::{

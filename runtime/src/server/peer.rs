@@ -1,10 +1,11 @@
 //! The server's side of the handlers: its kinds, and the part of its socket that they need.
 
 use crate::base::error::HandlerError;
+use crate::base::job::poll_caught;
 use crate::base::trace::{current, within};
 use crate::handler::ack::{AckTarget, Reply};
 use crate::handler::flow::EventFlow;
-use crate::handler::job::{Answering, EventLabel, Work, call_acking, poll_caught, take_panicked_event};
+use crate::handler::job::{Answering, EventLabel, Work, call_acking, take_panicked_event};
 use crate::handler::peer::sealed::{Apart, HandlerPeer, SendAck};
 use crate::handler::{
     Acks, AnyHandler, Context, Departure, EventInput, Kind, NotLetIn, OnConnect, OnConnected, OnDisconnect,

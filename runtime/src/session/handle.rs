@@ -9,8 +9,7 @@ use crate::base::clock::Clock;
 use crate::base::timing::Since;
 use crate::base::turn::{KeptBy, NextStep};
 use crate::base::upgrade::{HoldsBack, Switching};
-use crate::base::wakers::{Awaited, Wait, Wakers};
-use crate::handler::ack::AckSink;
+use crate::base::wakers::{AckSink, Awaited, Wait, Wakers};
 use crate::session::stats::Passed;
 use crate::websocket::deflate::connection::Deflate;
 use crate::websocket::wire::Traffic;
@@ -294,7 +293,7 @@ impl SessionInner {
     }
 
     /// Those that wait, if any do.
-    #[cfg(any(feature = "metrics", test))]
+    #[cfg(any(feature = "metrics", test, fuzzing))]
     pub(crate) fn waiting(&self) -> Option<&Waiting> {
         self.waiting.as_deref()
     }

@@ -2,8 +2,8 @@
 
 pub(crate) mod handle;
 mod outgoing;
-#[cfg(test)]
-mod simulation;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod simulation;
 pub(crate) mod stats;
 pub(crate) mod task;
 #[cfg(test)]

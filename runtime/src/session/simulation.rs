@@ -1,25 +1,27 @@
 //! The task of a session, played at random in virtual time: a client on polling and WebSocket, streams that take and give
 //! a few bytes at a time, handlers that wait, broken connections.
 //!
-//! The task moves about: each of its turns has another waker, and the earlier ones wake nobody. Whenever it rests, a turn
+//! The task may move about: then each of its turns has another waker, and the earlier ones wake nobody. Whenever it rests, a turn
 //! that nothing has asked for must change nothing, or a wake-up was missed; and all that could have happened has.
+//!
+//! A play is a function of bytes. The tests draw them, and so does the fuzz target `session`: `fuzz/` compiles these files
+//! together with those that the task needs, and without the rest of the runtime.
 
 use crate::base::clock::Clock;
 use crate::base::in_memory::{InMemory, Task};
+use crate::base::job::Job;
 use crate::base::runtime::{BoxFuture, Runtime};
 use crate::base::timing::Since;
-use crate::handler::job::Job;
 use crate::session::handle::SessionHandle;
 use crate::session::stats::Counters;
 use crate::session::task::{Application, Session};
-use client::{Client, Switchover};
-use proptest::prelude::*;
-use proptest::test_runner::{RngAlgorithm, TestRng, TestRunner};
+use client::Client;
 use sansocket_protocol::engine::EngineServerConfig;
 use sansocket_protocol::error::CloseReason;
 use sansocket_protocol::message::{Frame, WireMessage};
 use sansocket_protocol::server::{Connection, ServerEvent};
 use sansocket_protocol::socket::SocketKey;
+use scenario::{ABORTS, Scenario, Step, Streams};
 use std::any::Any;
 use std::future::poll_fn;
 use std::sync::Arc;
@@ -28,19 +30,28 @@ use std::task::Context;
 use std::time::{Duration, Instant};
 
 mod client;
+mod scenario;
+#[cfg(test)]
+mod tests;
 
 const MILLISECOND: Duration = Duration::from_millis(1);
 /// The time that a handler takes.
 const HANDLER: Duration = Duration::from_micros(20);
 /// The longest turn: a round may follow one that ended just in time.
 const LONGEST_TURN: Duration = Duration::from_millis(2);
-/// The time that a session has to end once it is closed.
+/// The time that a session has to end once it is closed and its messages are handled.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// The weight of each message of the client, all of which are equally long: the budget is a multiple.
 const WEIGHT: usize = 128 + client::MESSAGE;
 const BUDGET: usize = 5 * WEIGHT;
-/// The milliseconds of a handler that cuts its session off.
-const ABORTS: u16 = 401;
+
+/// The body of the fuzz target `session`: any bytes in, a panic if something is wrong.
+pub(crate) fn play(data: &[u8]) {
+    let Scenario { streams, heartbeats, on_websocket, stays, steps } = Scenario::read(data);
+    let mut play = Play::new(streams, heartbeats, on_websocket, stays);
+    steps.into_iter().for_each(|step| play.take(step));
+    play.end();
+}
 
 /// An application that answers each message with its number, at once or after a time.
 struct Answering {
@@ -97,81 +108,6 @@ impl Application for Answering {
     fn ended(&mut self, _: &Arc<SessionHandle>) {}
 }
 
-/// Something that happens.
-#[derive(Clone, Debug)]
-enum Step {
-    /// The client sends messages, each of which takes its handler so many milliseconds.
-    Asks(Vec<u16>),
-    /// The server sends a message of that many bytes.
-    Tells(usize),
-    /// Somebody waits until all is written.
-    AwaitsWritten,
-    TimePasses(u16),
-    StopsPolling,
-    PollsOn,
-    AbortsPoll,
-    /// The client keeps the bodies that it gets, or lets go of them.
-    KeepsBodies(bool),
-    BeginsUpgrade(Switchover),
-    HttpLetsGo(bool),
-    BreaksCandidate,
-    StopsReading,
-    ReadsSome(usize),
-    ReadsOn,
-    Closes,
-    Aborts,
-    Leaves,
-    Ends,
-    BreaksOff,
-}
-
-fn step() -> impl Strategy<Value = Step> {
-    let switchover = prop::sample::select(vec![
-        Switchover::Completes,
-        Switchover::Completes,
-        Switchover::Hesitates,
-        Switchover::Misbehaves,
-        Switchover::Ends,
-    ]);
-    let takes = prop_oneof![60 => Just(0), 20 => 1..30u16, 10 => 1..400u16, 1 => Just(ABORTS)];
-    prop_oneof![
-        10 => prop::collection::vec(takes, 1..12).prop_map(Step::Asks),
-        6 => prop_oneof![1..200usize, 1..100_000usize].prop_map(Step::Tells),
-        4 => Just(Step::AwaitsWritten),
-        8 => (1..260u16).prop_map(Step::TimePasses),
-        2 => Just(Step::StopsPolling),
-        3 => Just(Step::PollsOn),
-        1 => Just(Step::AbortsPoll),
-        2 => any::<bool>().prop_map(Step::KeepsBodies),
-        5 => switchover.prop_map(Step::BeginsUpgrade),
-        5 => any::<bool>().prop_map(Step::HttpLetsGo),
-        1 => Just(Step::BreaksCandidate),
-        3 => Just(Step::StopsReading),
-        5 => (1..30_000usize).prop_map(Step::ReadsSome),
-        3 => Just(Step::ReadsOn),
-        1 => Just(Step::Closes),
-        1 => prop::sample::select(vec![Step::Aborts, Step::Leaves, Step::Ends, Step::BreaksOff]),
-    ]
-}
-
-/// The streams of a play: bytes for each read, and bytes that they keep until they are flushed.
-#[derive(Clone, Copy, Debug)]
-struct Streams {
-    most_per_read: usize,
-    most_kept: usize,
-}
-
-fn streams() -> impl Strategy<Value = Streams> {
-    let most_per_read = prop::sample::select(vec![1, 7, client::FRAME, 64 << 10]);
-    (most_per_read, prop::sample::select(vec![0, 10, 20_000]))
-        .prop_map(|(most_per_read, most_kept)| Streams { most_per_read, most_kept })
-}
-
-/// The milliseconds between two heartbeats: fewer than all other deadlines, or more.
-fn heartbeats() -> impl Strategy<Value = u32> {
-    prop::sample::select(vec![300, 25_000])
-}
-
 /// A session, its task and its client.
 struct Play {
     runtime: InMemory,
@@ -183,12 +119,14 @@ struct Play {
     cut: Arc<AtomicUsize>,
     /// Messages that the server has sent.
     told: usize,
+    /// The time that all handlers take, one after the other.
+    asked: Duration,
     /// Those who wait until all is written.
     waiters: Vec<Task<BoxFuture<()>>>,
 }
 
 impl Play {
-    fn new(streams: Streams, heartbeats: u32, on_websocket: bool) -> Self {
+    fn new(streams: Streams, heartbeats: u32, on_websocket: bool, stays: bool) -> Self {
         let runtime = InMemory::new();
         let clock = Clock::new(Arc::new(runtime.clone()));
         let config = EngineServerConfig::default()
@@ -210,8 +148,9 @@ impl Play {
         let counters = Arc::new(Counters::default());
         let session = Session::new(handle.clone(), application, counters, Box::new(|| {}));
         let client = Client::new(handle.clone(), streams);
-        let task = Task::moving(session);
-        let mut play = Self { runtime, handle, task, client, begun, done, cut, told: 0, waiters: Vec::new() };
+        let task = if stays { Task::new(session) } else { Task::moving(session) };
+        let (told, asked, waiters) = (0, Duration::ZERO, Vec::new());
+        let mut play = Self { runtime, handle, task, client, begun, done, cut, told, asked, waiters };
         play.client.open(on_websocket);
         play.rest();
         play
@@ -251,7 +190,10 @@ impl Play {
 
     fn take(&mut self, step: Step) {
         match step {
-            Step::Asks(waits) => self.client.ask(&waits),
+            Step::Asks(waits) => {
+                self.asked += waits.iter().map(|wait| MILLISECOND * u32::from(*wait)).sum::<Duration>();
+                self.client.ask(&waits);
+            }
             Step::Tells(bytes) => self.tell(bytes),
             Step::AwaitsWritten => self.await_written(),
             Step::TimePasses(time) => self.pass(MILLISECOND * time.into()),
@@ -388,7 +330,7 @@ impl Play {
     fn end(mut self) {
         self.close();
         let was_over = self.task.is_over();
-        self.pass(PATIENCE);
+        self.pass(self.asked + PATIENCE);
         // Its next session would have a budget of its own.
         let is_cut = was_over || self.cut.load(Ordering::Relaxed) > 0;
         let keeps_it = !is_cut && self.client.keeps_a_large_body();
@@ -406,23 +348,4 @@ impl Play {
         self.client.check_end();
         assert!(self.waiters.iter().all(Task::is_over), "somebody waits to the end of time");
     }
-}
-
-#[test]
-fn whatever_happens_no_wake_up_is_missed_and_nothing_is_left() {
-    let plays = (streams(), heartbeats(), any::<bool>(), prop::collection::vec(step(), 1..=40));
-    let mut runner = match std::env::var("PROPTEST_CASES") {
-        Ok(_) => TestRunner::default(),
-        Err(_) => {
-            let random = TestRng::deterministic_rng(RngAlgorithm::ChaCha);
-            TestRunner::new_with_rng(ProptestConfig::with_cases(96), random)
-        }
-    };
-    let told = runner.run(&plays, |(streams, heartbeats, on_websocket, steps)| {
-        let mut play = Play::new(streams, heartbeats, on_websocket);
-        steps.into_iter().for_each(|step| play.take(step));
-        play.end();
-        Ok(())
-    });
-    told.unwrap();
 }

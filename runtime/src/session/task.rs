@@ -5,11 +5,11 @@
 //! handlers run, and writes once for all that they sent.
 
 use crate::base::alarm::Alarm;
+use crate::base::job::{Job, Jobs};
 use crate::base::runtime::{BoxFuture, Stream};
 use crate::base::timing::{Sampler, Since};
 use crate::base::trace::debug;
 use crate::base::turn::{KeptBy, NextStep, Turn};
-use crate::handler::job::{Job, Jobs};
 use crate::session::handle::{ConnectionPlace, OwnerPass, SessionHandle, Upgrade};
 use crate::session::outgoing::{Outgoing, find_open};
 use crate::session::stats::{Counters, count};

@@ -2,13 +2,16 @@
 //! that take as long as the test says.
 
 use crate::base::clock::Clock;
-use crate::base::in_memory::{self, FarEnd, InMemory, Task};
+use crate::base::in_memory::{self, FarEnd, InMemory, NearEnd, Task};
+use crate::base::job::Job;
 use crate::base::runtime::Stream;
+use crate::base::timing::Since;
 use crate::base::upgrade::Switching;
-use crate::handler::job::Job;
+use crate::base::wakers::AckSink;
 use crate::session::handle::{ConnectionPlace, SessionHandle, Upgrade};
 use crate::session::stats::Counters;
 use crate::session::task::{Application, Session};
+use crate::websocket::wire::PONGS_BELOW;
 use crate::websocket::{Incoming, Reader, Role, write_close, write_ping, write_text};
 use bytes::Bytes;
 use futures_channel::oneshot;
@@ -16,12 +19,12 @@ use proptest::prelude::*;
 use proptest::test_runner::{RngAlgorithm, TestRng, TestRunner};
 use sansocket_protocol::engine::{EngineServerConfig, RequestHead, RequestId};
 use sansocket_protocol::error::CloseReason;
-use sansocket_protocol::message::Frame;
+use sansocket_protocol::message::{Frame, WireMessage};
 use sansocket_protocol::server::{Connection, ServerEvent};
-use sansocket_protocol::socket::SocketKey;
+use sansocket_protocol::socket::{AckOutcome, ServerSocketEvent, SocketKey};
 use std::any::Any;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 const MILLISECOND: Duration = Duration::from_millis(1);
@@ -147,14 +150,14 @@ impl Story {
         (id, far)
     }
 
-    /// A WebSocket that was accepted, with what makes HTTP let go of it.
-    fn begin_upgrade(&mut self) -> (impl FnOnce() + use<>, FarEnd) {
+    /// A WebSocket that was accepted, and that HTTP has not let go of.
+    fn begin_upgrade(&mut self) -> (OnItsWay, FarEnd) {
         let id = self.request("websocket", "&sid=an+id");
         let (near, far) = in_memory::stream();
         let (http, stream) = oneshot::channel::<Box<dyn Stream>>();
         let upgrade = Upgrade { stream: Switching::Later(stream), held: None, place: None, deflate: None };
         self.handle.with_inner(|inner| inner.waiting_mut().upgrades.push((id, upgrade)));
-        (move || assert!(http.send(Box::new(near)).is_ok()), far)
+        (OnItsWay { http, near }, far)
     }
 
     /// Gives the task its turns while it asks for them, and moves the clock when it sleeps, for that long.
@@ -166,6 +169,22 @@ impl Story {
             }
             between();
         }
+    }
+}
+
+/// The stream of an upgrade that HTTP has not let go of.
+struct OnItsWay {
+    http: oneshot::Sender<Box<dyn Stream>>,
+    near: NearEnd,
+}
+
+impl OnItsWay {
+    fn let_go(self) {
+        assert!(self.http.send(Box::new(self.near)).is_ok(), "the session awaits it");
+    }
+
+    fn is_awaited(&self) -> bool {
+        !self.http.is_canceled()
     }
 }
 
@@ -298,8 +317,8 @@ fn candidates_that_come_at_once_do_not_pile_up() {
     let mut story = Story::on_polling();
     let mut candidates = Vec::new();
     for _ in 0..10 {
-        let (let_go, far) = story.begin_upgrade();
-        let_go();
+        let (on_its_way, far) = story.begin_upgrade();
+        on_its_way.let_go();
         candidates.push(far);
     }
     story.task.settle();
@@ -316,17 +335,17 @@ fn an_upgrade_wakes_its_session_even_if_another_was_given_up_in_the_turn_that_it
     let mut story = Story::on_polling();
     let (_given_up, _) = story.begin_upgrade();
     for _ in 0..2 {
-        let (let_go, _far) = story.begin_upgrade();
-        let_go();
+        let (on_its_way, _far) = story.begin_upgrade();
+        on_its_way.let_go();
         story.task.settle();
     }
-    let (let_go, _far) = story.begin_upgrade();
-    let (let_go_later, _far_of_that) = story.begin_upgrade();
-    let_go();
+    let (on_its_way, _far) = story.begin_upgrade();
+    let (later, _far_of_that) = story.begin_upgrade();
+    on_its_way.let_go();
     // It gives the first one up, which comes before the others.
     story.handle.with(|machine| machine.close(CloseReason::ForcedClose));
     story.task.settle();
-    let_go_later();
+    later.let_go();
     assert!(story.task.turn(), "nothing has woken it");
 }
 
@@ -360,6 +379,109 @@ fn requests_that_were_answered_are_forgotten() {
     story.handle.with(|machine| machine.close(CloseReason::ServerShuttingDown));
     story.task.settle();
     assert_eq!(waiting(&story), 0);
+}
+
+#[test]
+fn an_upgrade_that_is_given_up_is_dropped_before_http_has_let_go_of_it() {
+    let mut story = Story::on_polling();
+    // The task lives on for one that lingers.
+    let (_, refused) = story.open_websocket("&sid=an+id", None);
+    refused.send(&text("4hello"));
+    story.task.settle();
+    let (on_its_way, _far) = story.begin_upgrade();
+    story.task.settle();
+    assert!(on_its_way.is_awaited());
+    story.handle.with(|machine| machine.close(CloseReason::ForcedClose));
+    story.task.settle();
+    assert!(!story.task.is_over());
+    assert!(!on_its_way.is_awaited(), "nothing but time ends it");
+}
+
+#[test]
+fn an_upgrade_whose_handshake_fails_makes_room_for_the_next() {
+    let mut story = Story::on_polling();
+    let (on_its_way, _) = story.begin_upgrade();
+    story.task.settle();
+    drop(on_its_way);
+    story.task.settle();
+    let (_, far) = story.open_websocket("&sid=an+id", None);
+    far.send(&text("2probe"));
+    story.task.settle();
+    assert_eq!(texts(&far), ["3probe"]);
+}
+
+#[test]
+fn one_who_pings_without_reading_gets_no_more_pongs_than_fit() {
+    const PAYLOAD: usize = 125;
+    let mut ping = Vec::new();
+    write_ping(&mut ping, Some([1, 2, 3, 4]), &[0; PAYLOAD]);
+    let (mut story, far) = Story::on_websocket(Duration::ZERO);
+    far.stop_reading();
+    for _ in 0..5 {
+        far.send(&ping.repeat(1000));
+        story.task.settle();
+    }
+    assert_eq!(far.unread(), 0);
+    let unwritten = story.handle.lock().unwritten;
+    assert!((PONGS_BELOW..PONGS_BELOW + 2 + PAYLOAD).contains(&unwritten), "{unwritten} bytes wait");
+    // One who reads on is answered again.
+    far.read_on();
+    story.task.settle();
+    far.take();
+    far.send(&ping);
+    story.task.settle();
+    assert_eq!(far.take().len(), 2 + PAYLOAD);
+}
+
+/// The key of a socket, as machines give them out.
+fn a_socket() -> SocketKey {
+    let (now, id) = (sansocket_protocol::time::Instant::ZERO, RequestId(0));
+    let revision = sansocket_protocol::engine::Revision::V4;
+    let mut machine = Connection::new(now, revision, Arc::default(), "an id".into(), Some(Arc::default()));
+    let headers = [("connection", "upgrade"), ("upgrade", "websocket")];
+    let target = "/engine.io/?EIO=4&transport=websocket";
+    let _ = machine.handle_request(now, id, &RequestHead { method: "GET", target, headers: &headers });
+    machine.handle_websocket_opened(now, id);
+    machine.handle_websocket(now, id, WireMessage::Text("40".into()));
+    match machine.poll_event() {
+        Some(ServerEvent::Socket(ServerSocketEvent::Connect { socket, .. })) => socket,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn whoever_waits_for_a_session_is_told_when_its_task_is_dropped() {
+    let (mut story, far) = Story::on_websocket(Duration::ZERO);
+    far.stop_reading();
+    while story.handle.lock().machine.has_capacity() {
+        let frame = Frame::binary_message(vec![0; 50_000].into());
+        story.handle.with(|machine| machine.send(frame)).expect("it has capacity");
+        story.task.settle();
+    }
+    let handle = story.handle.clone();
+    let mut capacity = Task::new(async move { handle.ready().await });
+    capacity.settle();
+    let handle = story.handle.clone();
+    let mut written = Task::new(async move { assert!(handle.flushed().await.is_err(), "it is not written") });
+    written.settle();
+    let outcomes = Arc::new(Mutex::new(Vec::new()));
+    let told = outcomes.clone();
+    let sink: AckSink = Box::new(move |outcome| told.lock().expect("nobody panics").push(outcome));
+    let (request, mut answer) = oneshot::channel();
+    story.handle.with_inner(|inner| {
+        let waiting = inner.waiting_mut();
+        waiting.acks.insert((a_socket(), 0), (sink, Since::default()));
+        waiting.requests.push((RequestId(100), request));
+    });
+    assert!(!capacity.is_over() && !written.is_over() && matches!(answer.try_recv(), Ok(None)));
+
+    drop(story.task);
+    capacity.settle();
+    written.settle();
+    assert!(capacity.is_over() && written.is_over());
+    assert!(matches!(outcomes.lock().expect("nobody panics")[..], [AckOutcome::Disconnected]));
+    assert!(answer.try_recv().is_err(), "HTTP answers a request whose session is gone by itself");
+    assert!(far.is_closed());
 }
 
 /// Something that happens to a session.

@@ -20,7 +20,7 @@ use std::time::Duration;
 /// The time that the peer has to close its side after we have closed ours.
 const LINGER: Duration = Duration::from_secs(2);
 /// The bytes that wait to be written below which pings are answered.
-const PONGS_BELOW: usize = 16 << 10;
+pub(crate) const PONGS_BELOW: usize = 16 << 10;
 
 /// A WebSocket over its stream.
 pub(crate) struct Wire {

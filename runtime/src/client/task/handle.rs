@@ -5,9 +5,8 @@
 
 use crate::base::clock::Clock;
 use crate::base::turn::{KeptBy, NextStep};
-use crate::base::wakers::{Awaited, Wait, Wakers};
+use crate::base::wakers::{AckSink, Awaited, Wait, Wakers};
 use crate::client::error::ConnectError;
-use crate::handler::ack::AckSink;
 use futures_channel::oneshot;
 use sansocket_protocol::client::{ClientState, Manager};
 use sansocket_protocol::socket::SocketKey;
