@@ -2,7 +2,11 @@
 
 mod support;
 
-use sansocket_protocol::engine::{Cookie, EngineServerConfig};
+use sansocket_protocol::engine::{Body, Cookie, EngineServerConfig};
+use sansocket_protocol::engine::{RequestHead, RequestId, Revision, ServerTransmit, Wants};
+use sansocket_protocol::server::Connection;
+use sansocket_protocol::time::Instant;
+use std::sync::Arc;
 use support::{Server, quick};
 
 const UNKNOWN: &str = r#"400 {"code":1,"message":"Session ID unknown"}"#;
@@ -338,4 +342,35 @@ fn sessions_do_not_hear_each_other() {
     first.expect_pending();
     second.expect_body("4to the second");
     assert_eq!(t.sessions(), 2);
+}
+
+#[test]
+fn an_answer_may_be_fetched_by_its_request_if_it_is_next() {
+    let now = Instant::ZERO;
+    let config = Arc::new(EngineServerConfig::default());
+    let mut connection = Connection::new(now, Revision::V4, config, "SID".into(), None);
+    let ask = |connection: &mut Connection, request, method| {
+        let target = "/engine.io/?EIO=4&transport=polling&sid=SID";
+        connection.handle_request(now, request, &RequestHead { method, target, headers: &[] })
+    };
+    let [open, poll, post, overlapping] = [1, 2, 3, 4].map(RequestId);
+    assert_eq!(ask(&mut connection, open, "GET"), Wants::Answer);
+    assert!(connection.poll_response(open).unwrap().body.starts_with(b"0{"));
+    assert_eq!(ask(&mut connection, poll, "GET"), Wants::Answer);
+    assert_eq!(ask(&mut connection, post, "POST"), Wants::Body { limit: 1_000_000 });
+    assert_eq!(connection.poll_response(post), None);
+
+    connection.handle_body(now, post, Body::Complete("4x".into()));
+    assert_eq!(connection.poll_response(poll), None);
+    assert_eq!(connection.poll_response(post).unwrap().body, "ok");
+    assert_eq!(connection.poll_response(post), None);
+    assert!(connection.poll_transmit().is_none());
+
+    // What is to be written before it stays before it.
+    assert_eq!(ask(&mut connection, post, "POST"), Wants::Body { limit: 1_000_000 });
+    assert_eq!(ask(&mut connection, overlapping, "GET"), Wants::Answer);
+    connection.handle_body(now, post, Body::Complete("4y".into()));
+    assert_eq!(connection.poll_response(post), None);
+    let first = connection.poll_transmit();
+    assert!(matches!(first, Some(ServerTransmit::Respond { request, .. }) if request == overlapping));
 }

@@ -14,15 +14,17 @@ RESULTS = os.path.join(HERE, "results")
 
 BASE = "socketioxide"
 OURS = "ours"
+POLLING_FLOOR = "raw-hyper"
 # The server under test by default: the project's own example that keeps the contract.
 OURS_ARGS = "--ping-interval 25000 --ping-timeout 20000"
 
 ALL = {"echo", "echo-bin", "ack", "connect", "bcast", "polling", "idle"}
-# name: (binary, sioload modes that it can serve). raw-* are floors: they cannot do long-polling.
+# name: (binary, sioload modes that it can serve). raw-* are floors, the last of them that of long-polling alone.
 PEERS = {
     BASE: ("peer-socketioxide", ALL),
     "raw-hand": ("raw-hand", ALL - {"polling"}),
     "raw-tungstenite": ("raw-tungstenite", ALL - {"polling"}),
+    POLLING_FLOOR: ("raw-hyper", {"polling"}),
 }
 
 
@@ -42,6 +44,11 @@ def build(ours=True):
                            cwd=ROOT, check=True)
     except (OSError, subprocess.CalledProcessError) as e:
         raise SetupError(f"the build failed: {e}") from None
+
+
+def modes_of(name):
+    """The sioload modes that a server can serve."""
+    return PEERS[name][1] if name in PEERS else ALL
 
 
 def available_cores():
@@ -74,7 +81,7 @@ class Server:
 
     def __init__(self, name, command=None, cores=None, env=None):
         self.name = name
-        self.modes = PEERS[name][1] if name in PEERS else ALL
+        self.modes = modes_of(name)
         self.command = shlex.split(command) if command else default_command(name)
         self.cores = cores
         self.env = env or {}

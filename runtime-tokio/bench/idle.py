@@ -5,7 +5,7 @@ import json
 import os
 import sys
 
-from harness import BASE, OURS, RESULTS, Server, available_cores, load, raise_open_files
+from harness import BASE, OURS, RESULTS, Server, available_cores, load, modes_of, raise_open_files
 
 DEFAULT_PEERS = [BASE, OURS, "raw-hand"]
 
@@ -16,6 +16,7 @@ def measure(peers, rounds, conns=5000, hold=3.0, touch=True, size=64, ours=None,
     core = {available_cores()[-1]}
     # Both ends hold a descriptor per connection, each in its own process.
     conns = min(conns, raise_open_files(conns + 200) - 200)
+    peers = [name for name in peers if "idle" in modes_of(name)]
     rows = []
     for rnd in range(rounds):
         for name in peers:

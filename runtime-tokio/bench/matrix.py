@@ -8,7 +8,7 @@ import json
 import os
 import sys
 
-from harness import BASE, OURS, RESULTS, Server, available_cores, load, raise_open_files
+from harness import BASE, OURS, POLLING_FLOOR, RESULTS, Server, available_cores, load, raise_open_files
 
 # name: (sioload arguments, gate: the most that ours/socketioxide may be in server CPU per message)
 SCENARIOS = {
@@ -24,7 +24,11 @@ SCENARIOS = {
     "connect": ("--mode connect --conns 16", 0.90),
     "polling": ("--mode polling --conns 20 --depth 4 --size 64", 0.95),
 }
-DEFAULT_PEERS = [BASE, OURS, "raw-hand"]
+DEFAULT_PEERS = [BASE, OURS, "raw-hand", POLLING_FLOOR]
+
+
+def mode_of(scenario):
+    return SCENARIOS[scenario][0].split()[1]
 
 
 def turn(peers, rnd):
@@ -47,7 +51,7 @@ def measure(peers, scenarios, rounds, secs, warmup=0.3, server_core=None, load_c
         for rnd in range(rounds):
             for scenario in scenarios:
                 args = SCENARIOS[scenario][0]
-                mode = args.split()[1]
+                mode = mode_of(scenario)
                 for server in turn(servers, rnd):
                     if not server.can(mode):
                         continue

@@ -189,10 +189,11 @@ impl EngineServerConfig {
 
     /// The decision about the origin of a request. It is made once: a function of the application may make it.
     pub fn judge<'h>(&self, head: &RequestHead<'h>) -> OriginDecision<'h> {
-        match (&self.origins, head.headers.header("origin")) {
-            (Some(origins), Some(origin)) if origins.allow(&origin, head) => OriginDecision::Allowed(origin),
-            (Some(_), Some(origin)) => OriginDecision::Refused(origin),
-            (Some(_), None) | (None, _) => OriginDecision::Unjudged,
+        let Some(origins) = &self.origins else { return OriginDecision::Unjudged };
+        match head.headers.header("origin") {
+            Some(origin) if origins.allow(&origin, head) => OriginDecision::Allowed(origin),
+            Some(origin) => OriginDecision::Refused(origin),
+            None => OriginDecision::Unjudged,
         }
     }
 

@@ -78,13 +78,21 @@ impl EnginePacket {
     /// assert_eq!(packet, EnginePacket::Message(WireMessage::Binary(vec![1, 2, 3].into())));
     /// assert!(EnginePacket::decode("7".into()).is_err());
     /// ```
-    #[inline]
+    #[inline(always)]
     pub fn decode(mut text: Bytes) -> Result<Self, EnginePacketError> {
         let Some(&kind) = text.first() else { return Err(EnginePacketError::Empty) };
         // A slice would turn bytes that nobody shares into shared ones.
         text.advance(1);
+        if kind == b'4' {
+            return Ok(Self::Message(WireMessage::Text(text)));
+        }
+        Self::decode_other(kind, text)
+    }
+
+    /// Reads a packet of another type than a message of text, which nearly all of them are.
+    #[inline(never)]
+    fn decode_other(kind: u8, text: Bytes) -> Result<Self, EnginePacketError> {
         Ok(match kind {
-            b'4' => Self::Message(WireMessage::Text(text)),
             b'3' => Self::Pong(text),
             b'2' => Self::Ping(text),
             b'0' => Self::Open(text),

@@ -1,37 +1,43 @@
 //! A signal that is given once, and awaited by any number of tasks.
 
 use crate::base::wakers::{Awaited, Wait, Wakers};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 
 /// A signal that is given once.
 #[derive(Debug, Default)]
-pub(crate) struct Signal(Mutex<SignalState>);
-
-#[derive(Debug, Default)]
-struct SignalState {
-    given: bool,
-    wakers: Wakers,
+pub(crate) struct Signal {
+    /// Changed under the lock. Without it, it may be read only by those who are woken, too.
+    given: AtomicBool,
+    wakers: Mutex<Wakers>,
 }
 
 impl Signal {
-    fn state(&self) -> MutexGuard<'_, SignalState> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    fn wakers(&self) -> MutexGuard<'_, Wakers> {
+        self.wakers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Gives it; giving it again does nothing.
     pub(crate) fn give(&self) {
-        let wakers = {
-            let mut state = self.state();
-            state.given = true;
-            state.wakers.take()
+        let woken = {
+            let mut wakers = self.wakers();
+            self.given.store(true, Ordering::Release);
+            wakers.take()
         };
-        wakers.into_iter().for_each(Waker::wake);
+        woken.into_iter().for_each(Waker::wake);
     }
 
     /// Returns whether it was given.
     pub(crate) fn is_given(&self) -> bool {
-        self.state().given
+        let _in_order = self.wakers();
+        self.is_seen()
+    }
+
+    /// The same without the lock, for one who waits for it as well: just given, it may not be seen yet, but then the waker
+    /// is still to be called.
+    pub(crate) fn is_seen(&self) -> bool {
+        self.given.load(Ordering::Acquire)
     }
 
     /// Waits for it.
@@ -44,9 +50,8 @@ impl Awaited for &Signal {
     type Who = ();
 
     fn look<T>(&self, (): (), then: impl FnOnce(bool, &mut Wakers) -> T) -> T {
-        let mut state = self.state();
-        let given = state.given;
-        then(given, &mut state.wakers)
+        let mut wakers = self.wakers();
+        then(self.is_seen(), &mut wakers)
     }
 }
 
@@ -66,9 +71,9 @@ mod tests {
             let mut wait = pin!(signal.wait());
             assert!(wait.as_mut().poll(&mut context).is_pending());
             assert!(wait.as_mut().poll(&mut context).is_pending());
-            assert!(!signal.state().wakers.is_empty());
+            assert!(!signal.wakers().is_empty());
         }
-        assert!(signal.state().wakers.is_empty());
+        assert!(signal.wakers().is_empty());
         signal.give();
         assert!(pin!(signal.wait()).poll(&mut context).is_ready());
     }

@@ -92,28 +92,41 @@ pub(crate) fn hand_body(session: &SessionHandle, request: RequestId, body: Body,
         counters.polling_bytes_in.fetch_add(bytes.len() as u64, Ordering::Relaxed);
     }
     let (now, timing) = (session.now(), &counters.timing);
-    let of_application = session.with(|machine| {
+    let handed = session.with_inner(|inner| {
+        let machine = &mut inner.machine;
         if let Some(reader) = machine.ahead_reader_of_body(request) {
-            return Some((reader, body));
+            return Err((reader, body));
         }
         let pong = timing.before_input(machine);
         machine.handle_body(now, request, body);
         timing.after_input(&pong, machine, now);
-        None
+        Ok(inner.take_answer(request))
     });
-    // The application's parser runs without the lock.
-    let Some((reader, body)) = of_application else { return };
+    let (reader, body) = match handed {
+        Ok(answer) => return give(answer),
+        // The application's parser runs without the lock.
+        Err(unread) => unread,
+    };
     let ahead = match &body {
         Body::Complete(bytes) => reader
             .read_body(bytes, |parser, packet| ahead::decode(parser, packet, || count(&counters.panics))),
         _ => ReadAhead::default(),
     };
     let now = session.now();
-    session.with(|machine| {
+    give(session.with_inner(|inner| {
+        let machine = &mut inner.machine;
         let pong = timing.before_input(machine);
         machine.handle_body_ahead(now, request, body, ahead);
         timing.after_input(&pong, machine, now);
-    });
+        inner.take_answer(request)
+    }));
+}
+
+/// Gives the answer to the request that waits for it.
+fn give(answer: Option<(oneshot::Sender<Answer>, Answer)>) {
+    if let Some((sender, answer)) = answer {
+        let _ = sender.send(answer);
+    }
 }
 
 /// Reads the rest of a body that nobody wants, up to a bound.

@@ -25,7 +25,7 @@ use std::fmt;
 use std::future::{poll_fn, ready};
 use std::pin::pin;
 use std::sync::Arc;
-use std::task::Poll;
+use std::task::{Poll, Waker};
 use std::time::Duration;
 
 /// The HTTP side of a server, which an adapter listens for, or mounts into a host.
@@ -182,6 +182,9 @@ pub(crate) async fn serve_admitted<IO>(
         .with_upgrades();
     let mut connection = pin!(connection);
     let mut closing = pin!(first.closing());
+    // The task that a shutdown wakes. Those tasks are behind a lock that all connections share: it is taken once for each,
+    // and not for each request.
+    let mut woken: Option<Waker> = None;
     let mut draining = false;
     let result = poll_fn(|context| {
         loop {
@@ -189,8 +192,15 @@ pub(crate) async fn serve_admitted<IO>(
                 return Poll::Ready(result);
             }
             // During a shutdown clients that poll come by new connections: hyper would close one without a request.
-            let may_drain = !draining && heads.is_seen();
-            if !may_drain || closing.as_mut().poll(context).is_pending() {
+            if draining || !heads.is_seen() {
+                return Poll::Pending;
+            }
+            let waits = woken.as_ref().is_some_and(|woken| woken.will_wake(context.waker()));
+            if waits && !first.gate.shutdown.is_seen() {
+                return Poll::Pending;
+            }
+            if closing.as_mut().poll(context).is_pending() {
+                woken = Some(context.waker().clone());
                 return Poll::Pending;
             }
             draining = true;

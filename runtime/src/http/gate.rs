@@ -252,19 +252,18 @@ impl Gate {
             None => (None, None),
         };
         let upgrade = stream.map(|stream| Upgrade { stream, held, place, deflate: None });
-        let request = Request::from_parts(parts, ());
+        let mut request = Request::from_parts(parts, ());
         async move {
             let reply = match file {
                 Some(file) => Err(*file),
                 None => Ok(self.respond_to(&request, upgrade, body, peer).await),
             };
-            let (mut parts, ()) = request.into_parts();
             // A hook looks at the request's headers once more.
             let is_seen = self.hooks.initial_headers.is_some() || self.hooks.headers.is_some();
             let headers =
-                if is_seen { HeaderMap::new() } else { emptied(std::mem::take(&mut parts.headers)) };
+                if is_seen { HeaderMap::new() } else { emptied(std::mem::take(request.headers_mut())) };
             let answer = reply.map_or_else(|file| file, |reply| response(reply, headers));
-            Ok(self.finish(&parts, answer))
+            Ok(if is_seen { self.finish(&request.into_parts().0, answer) } else { answer })
         }
     }
 

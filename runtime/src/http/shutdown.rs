@@ -42,6 +42,11 @@ impl Shutdown {
         Running(self.clone())
     }
 
+    /// Returns whether a shutdown has begun, for one who waits for that as well: see [`Signal::is_seen`].
+    pub(crate) fn is_seen(&self) -> bool {
+        self.begun.is_seen()
+    }
+
     /// Ready once a shutdown has begun.
     pub(crate) async fn begun(&self) {
         self.begun.wait().await;

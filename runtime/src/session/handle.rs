@@ -1,6 +1,7 @@
 //! The handle of a session: its machine behind a lock, and the bell of its owner.
 //!
-//! One task owns a session: it alone pulls what the machine wants written and told. Everybody else - HTTP
+//! One task owns a session: it alone pulls what the machine wants written and told, except for the answer to a POST, which
+//! the request takes along where it can. Everybody else - HTTP
 //! requests, emitters, broadcasts - puts input into the machine through [`SessionHandle::with`], which rings the owner
 //! only if there is something new for it to do and it is not awake already. Nobody holds the lock while user
 //! code runs: values are encoded before, wakers are called after.
@@ -357,6 +358,15 @@ impl SessionInner {
         let requests = &mut self.waiting.as_mut()?.requests;
         let at = requests.iter().position(|(id, _)| *id == request)?;
         Some(requests.swap_remove(at).1)
+    }
+
+    /// Takes the answer to a POST out, if that is what the machine wants written next: whoever has brought the body is
+    /// awake, and the owner need not wake it once more. It is short, so that it is not counted as unwritten.
+    ///
+    /// To be given without the lock.
+    pub(crate) fn take_answer(&mut self, post: RequestId) -> Option<(oneshot::Sender<Answer>, Answer)> {
+        let response = self.machine.poll_response(post)?;
+        Some((self.take_request(post)?, Answer::Respond(response)))
     }
 
     /// Counts an answer as unwritten until HTTP lets go of it: a client that polls and reads nothing makes the server

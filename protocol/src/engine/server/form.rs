@@ -60,7 +60,7 @@ impl Incoming {
     pub(crate) const V4: Self = Self { revision: Revision::V4, is_jsonp: false, is_binary: false };
 
     /// The packet that a channel's message is; `None` if it is none, and to be ignored.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn decode(self, message: WireMessage) -> Option<Result<EnginePacket, EnginePacketError>> {
         match (self.revision, message) {
             (Revision::V4, WireMessage::Text(text)) => Some(EnginePacket::decode(text)),

@@ -146,6 +146,11 @@ impl ServerSession {
         message
     }
 
+    /// Returns whether the answer to that request is the first of what is to be written.
+    pub(crate) fn answers_next(&self, request: RequestId) -> bool {
+        matches!(self.control.front(), Some(ServerTransmit::Respond { request: next, .. }) if *next == request)
+    }
+
     /// Returns whether [`ServerSession::poll_transmit`] has something.
     pub(crate) fn has_transmit(&self) -> bool {
         !self.control.is_empty()

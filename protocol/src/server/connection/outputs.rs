@@ -3,11 +3,13 @@
 #[cfg(feature = "record")]
 use super::recording;
 use super::{Connection, Layer, ServerEvent};
+use crate::engine::request::{RequestId, Response};
 use crate::engine::server::ServerTransmit;
 #[cfg(feature = "record")]
 use crate::record::Entry;
 use crate::socket::server::ServerSocketEvent;
 use crate::time::Instant;
+use alloc::boxed::Box;
 
 impl Connection {
     /// The next thing to write.
@@ -19,6 +21,18 @@ impl Connection {
             self.note(|mask| Entry::Transmit { digest: recording::digest_transmit(mask, transmit) });
         }
         transmit
+    }
+
+    /// The answer to that request, if it is the next thing that [`poll_transmit`](Self::poll_transmit) would give: for the
+    /// one who has handed the request in, and need not wait for the owner then.
+    pub fn poll_response(&mut self, request: RequestId) -> Option<Box<Response>> {
+        if !self.engine.answers_next(request) {
+            return None;
+        }
+        match self.poll_transmit() {
+            Some(ServerTransmit::Respond { response, .. }) => Some(response),
+            _ => None,
+        }
     }
 
     /// The next event for the application. While more than half of the send budget is used, events

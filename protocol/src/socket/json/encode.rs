@@ -144,6 +144,7 @@ fn is_unit<T: ?Sized>() -> bool {
 }
 
 impl ToArgs for Args {
+    #[inline]
     fn to_args(&self, out: &mut ArgsEncoder<'_>) -> Result<(), EncodeError> {
         out.relay(self)
     }
@@ -202,6 +203,7 @@ impl<'a> ArgsEncoder<'a> {
     }
 
     /// Adds received arguments, whatever parser has read them.
+    #[inline]
     fn relay(&mut self, args: &Args) -> Result<(), EncodeError> {
         if args.is_empty() {
             return Ok(());
@@ -239,15 +241,20 @@ impl Sink for Draft {
 }
 
 impl Draft {
-    /// Adds received JSON, and each attachment where its first placeholder stands.
+    /// Adds received JSON.
+    #[inline]
     fn relay(&mut self, args: &Args) {
+        if !args.attachments().is_empty() {
+            return self.relay_attached(args);
+        }
+        self.has_foreign_json = true;
+        self.text.extend_from_slice(args.list());
+    }
+
+    /// The same, and each attachment where its first placeholder stands.
+    fn relay_attached(&mut self, args: &Args) {
         let json = args.list();
         let message = self;
-        if args.attachments().is_empty() {
-            message.has_foreign_json = true;
-            message.text.extend_from_slice(json);
-            return;
-        }
         if let (Some(beside), 0) = (args.in_order(), message.attached()) {
             message.placeholders = message.placeholders.saturating_add(beside.attachments.len());
             message.text.extend_from_slice(json);

@@ -165,6 +165,7 @@ fn announce(text: &mut Vec<u8>, digit: u8, attached: usize) {
 }
 
 /// The engine's digit, the packet's digit and the namespace, with capacity for what comes behind.
+#[inline(always)]
 fn header(digit: u8, namespace: &str, behind: usize) -> Vec<u8> {
     let named = !matches!(namespace, "" | "/");
     let mut text =
