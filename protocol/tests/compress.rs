@@ -121,9 +121,9 @@ fn each_message_of_a_client_says_whether_it_may_be_compressed() {
     client.handle_websocket(NOW, websocket, WireMessage::Text(r#"40{"sid":"b"}"#.into()));
     let event = |name: &str, compress| Parser::json().event("/", name, None, &()).unwrap().compress(compress);
     for (name, compress) in [("a", true), ("b", false), ("c", true)] {
-        client.emit(NOW, socket, &event(name, compress)).unwrap();
+        client.emit(NOW, socket, event(name, compress)).unwrap();
     }
-    client.emit_volatile(NOW, socket, &event("d", false)).unwrap();
+    client.emit_volatile(NOW, socket, event("d", false)).unwrap();
     let mut seen = Vec::new();
     while let Some(transmit) = client.poll_transmit() {
         if let ClientTransmit::Write { message: WireMessage::Text(text), compress, .. } = transmit {

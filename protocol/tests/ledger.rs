@@ -385,7 +385,7 @@ fn ask(world: &mut World, ada: ClientId, socket: SocketKey, id: u64, patience: D
         Some(id),
         &(id, bytes::Bytes::from_static(b"one"), b"two".as_slice()),
     );
-    world.client(ada).unwrap().emit_with_ack(now, socket, &frame.unwrap(), id, now + patience).unwrap();
+    world.client(ada).unwrap().emit_with_ack(now, socket, frame.unwrap(), id, now + patience).unwrap();
 }
 
 /// `disconnect` did not end the loop that dials again.

@@ -366,7 +366,7 @@ fn an_answer_may_be_fetched_by_its_request_if_it_is_next() {
     assert_eq!(connection.poll_response(post), None);
     assert!(connection.poll_transmit().is_none());
 
-    // What is to be written before it stays before it.
+    // A packet that is to be written before it stays before it.
     assert_eq!(ask(&mut connection, post, "POST"), Wants::Body { limit: 1_000_000 });
     assert_eq!(ask(&mut connection, overlapping, "GET"), Wants::Answer);
     connection.handle_body(now, post, Body::Complete("4y".into()));

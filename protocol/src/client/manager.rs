@@ -109,7 +109,7 @@ enum Layer {
 /// let mut client = Manager::new(Arc::new(ReconnectConfig::default()), Arc::new(engine), random, Some(Arc::default()));
 /// let socket = client.add("/", AuthSource::None).unwrap();
 /// client.connect(now, socket);
-/// client.emit(now, socket, &Parser::json().event("/", "early", None, &1).unwrap()).unwrap(); // is sent once it can be
+/// client.emit(now, socket, Parser::json().event("/", "early", None, &1).unwrap()).unwrap(); // is sent once it can be
 ///
 /// // The owner opens the WebSocket that is asked for, and the server speaks.
 /// let Some(ClientTransmit::OpenWebSocket { websocket, target }) = client.poll_transmit() else { panic!() };
@@ -327,16 +327,30 @@ impl Manager {
     }
 
     /// Returns whether the owner should read on from the WebSocket in use. Read from the others at any time.
+    #[inline]
     pub fn wants_read(&self) -> bool {
-        let limit = self.engine_config.receive_budget;
+        let inbound = self.inbound();
+        inbound < self.engine_config.receive_budget || self.wants_more(inbound)
+    }
+
+    /// Bytes of events, or of messages, that wait to be handled.
+    #[inline]
+    pub(super) fn inbound(&self) -> usize {
+        match &self.layer {
+            Layer::Sockets(sockets) => sockets.inbound(),
+            Layer::Messages { inbound, .. } => *inbound,
+        }
+    }
+
+    /// Returns whether the owner should read on although as much waits as `receive_budget` allows.
+    fn wants_more(&self, inbound: usize) -> bool {
         match &self.layer {
             // A packet that waits for its attachments is let through, and bounded by itself.
             Layer::Sockets(sockets) => {
-                let most = self.engine_config.most_inbound();
-                let inbound = sockets.inbound();
-                inbound < limit || inbound < most && sockets.awaits_ack() || sockets.is_reassembling()
+                inbound < self.engine_config.most_inbound() && sockets.awaits_ack()
+                    || sockets.is_reassembling()
             }
-            Layer::Messages { inbound, .. } => *inbound < limit,
+            Layer::Messages { .. } => false,
         }
     }
 
@@ -355,18 +369,18 @@ impl Manager {
 
     /// The next thing to do outside.
     pub fn poll_transmit(&mut self) -> Option<ClientTransmit> {
-        let mut transmit = None;
         // Last words come first: their WebSocket may be the one that the next session needs a file descriptor for.
-        for (_, engine) in &mut self.lingering {
-            transmit = transmit.or_else(|| engine.poll_transmit());
-        }
-        if transmit.is_none() {
-            self.lingering.retain(|(_, engine)| !engine.is_finished());
-            if let State::Active { engine, .. } = &mut self.state {
-                transmit = engine.poll_transmit();
+        if !self.lingering.is_empty() {
+            let last_words = self.lingering.iter_mut().find_map(|(_, engine)| engine.poll_transmit());
+            if last_words.is_some() {
+                return last_words;
             }
+            self.lingering.retain(|(_, engine)| !engine.is_finished());
         }
-        transmit
+        match &mut self.state {
+            State::Active { engine, .. } => engine.poll_transmit(),
+            State::Idle | State::Asking | State::Waiting { .. } => None,
+        }
     }
 
     /// The next event for the application.
@@ -382,10 +396,19 @@ impl Manager {
             }
             Layer::Sockets(sockets) => sockets.poll_event().map(ClientEvent::Socket),
         });
-        if event.is_some() {
+        if event.is_some() && !self.reads_on() {
             self.settle_pause(None);
         }
         event
+    }
+
+    /// Returns whether [`Manager::poll_event`] has something.
+    pub fn has_event(&self) -> bool {
+        let of_layer = || match &self.layer {
+            Layer::Messages { held, events, .. } => !held && !events.is_empty(),
+            Layer::Sockets(sockets) => sockets.has_event(),
+        };
+        !self.events.is_empty() || of_layer()
     }
 
     /// Returns whether [`Manager::poll_transmit`] has something.
@@ -427,14 +450,6 @@ impl Manager {
     fn tick(&mut self, now: Instant) -> Instant {
         self.now = self.now.max(now);
         self.now
-    }
-
-    fn has_event(&self) -> bool {
-        let of_layer = || match &self.layer {
-            Layer::Messages { held, events, .. } => !held && !events.is_empty(),
-            Layer::Sockets(sockets) => sockets.has_event(),
-        };
-        !self.events.is_empty() || of_layer()
     }
 
     /// The session that a request or a WebSocket belongs to.

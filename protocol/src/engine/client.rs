@@ -348,22 +348,33 @@ impl ClientSession {
     /// Queues a frame, whatever waits already: the budget is the caller's to check with [`ClientSession::buffered`].
     /// Returns false, having done nothing, if the session is not open.
     pub(crate) fn send(&mut self, frame: &Frame) -> bool {
+        self.send_now(frame.clone())
+    }
+
+    /// The same, in line: for what is sent most often.
+    #[inline(always)]
+    pub(crate) fn send_now(&mut self, frame: Frame) -> bool {
         if !self.is_open() {
             return false;
         }
         let compress = frame.may_compress();
-        if let Some(text) = frame.text() {
-            self.queued = self.queued.saturating_add(text.len().saturating_add(CLIENT_MESSAGE));
-            self.last = self.last.wrapping_add(1);
-            self.out.push_back(Outgoing::Message { message: WireMessage::Text(text.clone()), compress });
+        let (text, beside) = frame.into_parts();
+        // Only a raw binary message has no text.
+        if !text.is_empty() {
+            self.queue(WireMessage::Text(text), compress);
         }
-        for attachment in frame.attachments() {
-            self.queued = self.queued.saturating_add(attachment.len().saturating_add(CLIENT_MESSAGE));
-            self.last = self.last.wrapping_add(1);
-            let message = WireMessage::Binary(attachment.clone());
-            self.out.push_back(Outgoing::Message { message, compress });
+        for attachment in beside.iter().flat_map(|beside| beside.attachments.as_slice()) {
+            self.queue(WireMessage::Binary(attachment.clone()), compress);
         }
         true
+    }
+
+    #[inline(always)]
+    fn queue(&mut self, message: WireMessage, compress: bool) {
+        let (WireMessage::Text(bytes) | WireMessage::Binary(bytes)) = &message;
+        self.queued = self.queued.saturating_add(bytes.len().saturating_add(CLIENT_MESSAGE));
+        self.last = self.last.wrapping_add(1);
+        self.out.push_back(Outgoing::Message { message, compress });
     }
 
     /// The number of the message that was queued last: they are counted from 1.
@@ -415,6 +426,18 @@ impl ClientSession {
     }
 
     // --- outputs ----------------------------------------------------------------------------------------------
+
+    /// Returns whether the session has opened, moved or ended since that was last asked, or reading is paused, or has
+    /// just gone on.
+    #[inline]
+    pub(crate) fn has_news(&self) -> bool {
+        self.opened
+            || self.upgraded
+            || self.paused
+            || self.resumed
+            || self.closed.is_some()
+            || self.upgrade_failed.is_some()
+    }
 
     /// The next thing to do outside.
     pub(crate) fn poll_transmit(&mut self) -> Option<ClientTransmit> {

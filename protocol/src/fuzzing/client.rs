@@ -418,7 +418,7 @@ impl Run {
         let Some(&key) = self.keys.get(socket) else {
             match command {
                 0..=2 => client.open(now),
-                3..=5 => drop(client.send(now, &Frame::text_message(&text))),
+                3..=5 => drop(client.send(now, Frame::text_message(&text))),
                 6 => client.hold(None),
                 7 => client.release(None),
                 8 if number % 8 == 0 => client.close(now),
@@ -430,8 +430,8 @@ impl Run {
         match command {
             0 | 1 => client.connect(now, key),
             2 => client.authenticate(now, key, Some(&PacketData::from_json("{}").unwrap())),
-            3 => drop(client.emit(now, key, &Parser::json().event("/", "e", None, &text).unwrap())),
-            4 => drop(client.emit_volatile(now, key, &Parser::json().event("/", "e", None, &text).unwrap())),
+            3 => drop(client.emit(now, key, Parser::json().event("/", "e", None, &text).unwrap())),
+            4 => drop(client.emit_volatile(now, key, Parser::json().event("/", "e", None, &text).unwrap())),
             5 | 6 => {
                 let frame = Parser::json().event("/", "e", Some(id), &()).unwrap();
                 let deadline = now + Duration::from_millis(number as u64 / 2);
@@ -445,7 +445,7 @@ impl Run {
                     *self.awaited.entry((key, id)).or_default() += 1;
                 }
             }
-            8 => drop(client.ack(now, key, &Parser::json().ack("/", id, &text).unwrap())),
+            8 => drop(client.ack(now, key, Parser::json().ack("/", id, &text).unwrap())),
             9 if number % 8 == 0 => client.disconnect(now, key),
             10 if number % 4 == 0 => client.hold(Some(key)),
             10 => client.release(Some(key)),

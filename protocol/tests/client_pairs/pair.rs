@@ -498,7 +498,7 @@ impl Pair {
             ClientSocketEvent::Event { args, ack, .. } => {
                 self.client_got.push(args.get(0).unwrap());
                 if let Some(id) = ack {
-                    let _ = self.client.ack(now, self.socket, &Parser::json().ack("/", id, &()).unwrap());
+                    let _ = self.client.ack(now, self.socket, Parser::json().ack("/", id, &()).unwrap());
                 }
             }
             ClientSocketEvent::Ack { id, .. } => {

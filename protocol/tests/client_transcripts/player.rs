@@ -440,8 +440,8 @@ impl Player {
             Some(key)
         })?;
         let result = match &*words {
-            [] => self.client.emit(now, key, &event(namespace, json, None)?),
-            ["volatile"] => self.client.emit_volatile(now, key, &event(namespace, json, None)?).map(|sent| {
+            [] => self.client.emit(now, key, event(namespace, json, None)?),
+            ["volatile"] => self.client.emit_volatile(now, key, event(namespace, json, None)?).map(|sent| {
                 if !sent {
                     self.heard.push_back("dropped".to_string());
                 }
@@ -449,7 +449,7 @@ impl Player {
             ["ack", id, "within", time] => {
                 let id = id.parse().ok()?;
                 let deadline = now + duration(time)?;
-                self.client.emit_with_ack(now, key, &event(namespace, json, Some(id))?, id, deadline)
+                self.client.emit_with_ack(now, key, event(namespace, json, Some(id))?, id, deadline)
             }
             ["reliable", id] => {
                 let id = id.parse().ok()?;

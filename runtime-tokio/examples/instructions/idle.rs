@@ -1,6 +1,6 @@
 //! The memory of an idle connection: the server is on a thread of its own, and what that thread allocates is counted.
 
-use crate::{client, register, server};
+use crate::{end, register, server};
 use allocation_counter::measure;
 use sansocket_tokio::Server;
 use std::io::{Read, Write};
@@ -44,7 +44,7 @@ pub(crate) fn bytes_per_connection() -> u64 {
 
 fn joined_client(address: SocketAddr) -> TcpStream {
     let mut stream = TcpStream::connect(address).expect("a connection");
-    for (sends, gets) in [(client::upgrade(), "0{\"sid\""), (client::text("40"), "40{\"sid\"")] {
+    for (sends, gets) in [(end::upgrade(), "0{\"sid\""), (end::text("40"), "40{\"sid\"")] {
         stream.write_all(&sends).expect("the server reads");
         let mut received = Vec::new();
         while !String::from_utf8_lossy(&received).contains(gets) {

@@ -1,17 +1,18 @@
-//! The server's work for one message, to be counted: `runtime-tokio/bench/instructions` runs this under callgrind.
+//! The work of the server, or of a client, for one message, to be counted: `runtime-tokio/bench/instructions` runs this under callgrind.
 //!
 //! ```text
 //! cargo run --profile interop -p sansocket-tokio --example instructions -- echo
 //! ```
 //!
-//! The server runs on one thread, with its network and its clock in memory, so that a scenario runs the same instructions
-//! each time. Only those of [`measured_rounds`] count, behind a few rounds that let buffers grow. What the clients do in
-//! them is little: they send bytes that are ready, and compare what comes back with bytes that are ready.
+//! Server and clients run on one thread, with their network and their clock in memory, so that a scenario runs the same
+//! instructions each time. Only those of [`measured_rounds`] count, behind a few rounds that let buffers grow. What the
+//! other ends do in them is little: they send bytes that are ready, and compare what comes back with bytes that are ready.
 //!
 //! It prints the messages of the measured rounds, their allocations, and what the processor can do. With `idle`, which is
 //! not for callgrind, the server is on tokio and real sockets, and the figure is the bytes that an idle connection holds.
 
-mod client;
+mod clients;
+mod end;
 mod idle;
 mod scenarios;
 

@@ -1,12 +1,13 @@
 //! The scenarios: the rounds of each, which are alike.
 
-use crate::client::{Client, binary, binary_back, close, poll, post, text, text_back, upgrade};
+use crate::clients::{client_ack, client_echo};
+use crate::end::{End, binary, binary_back, close, poll, post, text, text_back, upgrade};
 use sansocket_tokio::Server;
 use sansocket_tokio::testing::TestServer;
 
-type Test = TestServer<Server>;
+pub(crate) type Test = TestServer<Server>;
 
-/// Sends, lets the server work until it rests, compares what has come back, and returns the number of messages.
+/// Sends, lets server and clients work until they rest, compares what has come back, and returns the number of messages.
 pub(crate) type Round<'a> = Box<dyn FnMut() -> usize + 'a>;
 
 pub(crate) struct Scenario {
@@ -16,25 +17,27 @@ pub(crate) struct Scenario {
     pub(crate) prepare: fn(&Test) -> Round<'_>,
 }
 
-pub(crate) const SCENARIOS: [Scenario; 6] = [
+pub(crate) const SCENARIOS: [Scenario; 8] = [
     Scenario { name: "echo", rounds: 20, prepare: echo },
     Scenario { name: "ack", rounds: 40, prepare: ack },
     Scenario { name: "bin1k", rounds: 20, prepare: bin1k },
     Scenario { name: "delivery", rounds: 10, prepare: delivery },
     Scenario { name: "connect", rounds: 10, prepare: connect },
     Scenario { name: "polling", rounds: 20, prepare: polling },
+    Scenario { name: "client_echo", rounds: 30, prepare: client_echo },
+    Scenario { name: "client_ack", rounds: 60, prepare: client_ack },
 ];
 
 const CLIENTS: usize = 8;
 const SMALL: usize = 64;
 
-fn small() -> String {
+pub(crate) fn small() -> String {
     "x".repeat(SMALL)
 }
 
 /// A client that sends the same in each round, and gets the same.
 struct Exchange {
-    client: Client,
+    client: End,
     sends: Vec<u8>,
     gets: Vec<u8>,
 }
@@ -68,13 +71,13 @@ fn exchange(test: &Test, mut exchanges: Vec<Exchange>, messages: usize) -> Round
 }
 
 /// A client in the main namespace, on a WebSocket.
-fn joined(test: &Test) -> Client {
-    let mut clients = vec![Client::connect(test)];
+fn joined(test: &Test) -> End {
+    let mut clients = vec![End::connect(test)];
     join(test, &mut clients);
     clients.remove(0)
 }
 
-fn join(test: &Test, clients: &mut [Client]) {
+fn join(test: &Test, clients: &mut [End]) {
     for (sends, gets) in [(upgrade(), "HTTP/1.1 101"), (text("40"), "40{\"sid\"")] {
         clients.iter_mut().for_each(|client| client.send(&sends));
         test.settle();
@@ -135,7 +138,7 @@ fn delivery(test: &Test) -> Round<'_> {
 /// Lives: a connection, its WebSocket, the namespace, the end. A message is one of them.
 fn connect(test: &Test) -> Round<'_> {
     Box::new(move || {
-        let mut clients: Vec<_> = (0..CLIENTS).map(|_| Client::connect(test)).collect();
+        let mut clients: Vec<_> = (0..CLIENTS).map(|_| End::connect(test)).collect();
         join(test, &mut clients);
         for client in &mut clients {
             client.send(&[text("41"), close()].concat());
@@ -150,9 +153,9 @@ fn connect(test: &Test) -> Round<'_> {
 
 /// A session on polling: the connection of its polls, and that of its posts.
 struct Polling {
-    polls: Client,
+    polls: End,
     poll: Vec<u8>,
-    posts: Client,
+    posts: End,
     post: Vec<u8>,
 }
 
@@ -178,8 +181,8 @@ fn polling(test: &Test) -> Round<'_> {
 }
 
 fn polling_session(test: &Test, event: &str) -> Polling {
-    let [mut polls, mut posts] = [(); 2].map(|()| Client::connect(test));
-    let ask = |client: &mut Client, request: &[u8]| {
+    let [mut polls, mut posts] = [(); 2].map(|()| End::connect(test));
+    let ask = |client: &mut End, request: &[u8]| {
         client.send(request);
         test.settle();
         client.received_text()

@@ -1,7 +1,7 @@
 //! The client, as the application holds it.
 
 use crate::client::ClientSocket;
-use crate::client::task::shared::{Alive, Shared};
+use crate::client::task::shared::{Alive, Lease, Shared};
 use sansocket_protocol::client::ClientState;
 use std::fmt;
 use std::ops::Deref;
@@ -38,7 +38,7 @@ pub struct Client {
 impl Client {
     pub(super) fn new(shared: Arc<Shared>, alive: Arc<Alive>) -> Self {
         let namespace = shared.namespace(&shared.settings.url.namespace);
-        let main = ClientSocket::new(shared.clone(), namespace, Some(alive));
+        let main = ClientSocket::new(Lease::Lasting(alive), namespace);
         Self { main, shared }
     }
 

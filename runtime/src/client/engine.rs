@@ -9,7 +9,7 @@ use crate::base::runtime::BoxFuture;
 use crate::base::timing::Since;
 use crate::base::trace::{debug, is_heard};
 use crate::client::task::handle::{Key, Patience};
-use crate::client::task::shared::{Alive, Shared};
+use crate::client::task::shared::{Lease, Shared};
 use crate::handler::job::Work;
 use crate::handler::message::{EngineHandlers, Message};
 use futures_core::Stream;
@@ -47,7 +47,7 @@ impl Session {
 /// Begins the handler of what a session has brought.
 pub(crate) fn begin(shared: &Arc<Shared>, event: SessionEvent) -> Option<ClientJob> {
     let session = shared.settings.session.as_ref()?;
-    let socket = || EngineClientSocket::new(shared.clone(), shared.alive());
+    let socket = || EngineClientSocket::new(shared.lease());
     let future: BoxFuture<()> = match event {
         SessionEvent::Opened => session.handlers.opened(socket)?,
         SessionEvent::Message(message) => match session.taker() {
@@ -80,14 +80,12 @@ impl Shared {
 /// other tasks, before the session is open and after. With the last handle the session is closed.
 #[derive(Clone)]
 pub struct EngineClientSocket {
-    shared: Arc<Shared>,
-    /// Keeps the client going.
-    _alive: Option<Arc<Alive>>,
+    shared: Lease,
 }
 
 impl EngineClientSocket {
-    pub(crate) fn new(shared: Arc<Shared>, alive: Option<Arc<Alive>>) -> Self {
-        Self { shared, _alive: alive }
+    pub(crate) fn new(shared: Lease) -> Self {
+        Self { shared }
     }
 
     /// The session id; `None` while no session is open. It is a secret between the server and this client: never tell
@@ -154,7 +152,7 @@ impl EngineClientSocket {
     pub fn send(&self, message: impl Into<Message>) -> Result<(), SendError> {
         let frame = message.into().into_frame();
         let now = self.shared.handle.now();
-        self.shared.handle.with(|inner| inner.machine.send(now, &frame))
+        self.shared.handle.with(|inner| inner.machine.send(now, frame))
     }
 
     /// Waits until less than half of the send budget is used, or nothing will be sent any more.

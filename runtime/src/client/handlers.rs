@@ -10,7 +10,7 @@ use crate::base::trace::{Span, debug, error, is_heard, span, within};
 use crate::client::task::shared::Shared;
 use crate::handler::ack::AckTarget;
 use crate::handler::job::{EventLabel, Work, begin_sole, run_any, run_each, run_listeners};
-use crate::handler::table::Listener;
+use crate::handler::table::{Listener, Runs};
 use crate::handler::{
     Context, EventInput, Kind, OnClientConnect, OnClientConnectError, OnClientDisconnect, OnClientEvent,
     SharedHandler,
@@ -30,6 +30,7 @@ pub(crate) type ClientJobs = Jobs<Work<OnClientEvent>>;
 pub(crate) fn event(
     key: SocketKey,
     socket: ClientSocket,
+    table: &ClientTable,
     args: Args,
     ack: Option<u64>,
     connection: u64,
@@ -38,12 +39,33 @@ pub(crate) fn event(
     let namespace = socket.namespace_inner();
     let ack = ack.map(|id| AckTarget { encoder: namespace.encoder.clone(), id, socket: key, connection });
     let name = args.event_bytes()?;
-    let table = namespace.begin_event(&name);
+    let (event, listeners) = table.events.entry(&name);
+    if let ([Listener { handler, runs: Runs::InLine }], true) = (listeners, table.events.any.is_empty()) {
+        drop(name);
+        let span = event_span(&socket, || Some(event));
+        let input = EventInput { args, ack, is_sole: true, is_ack_taken: false };
+        let work = begin_sole(&**handler, socket, event, input, span, task)?;
+        return Some(Job { socket: Some(key), work, since: Since::default() });
+    }
+    drop(name);
+    any_event(key, socket, args, ack, task)
+}
+
+/// The general way of an event: those who see everything, and any listeners.
+fn any_event(
+    key: SocketKey,
+    socket: ClientSocket,
+    args: Args,
+    ack: Option<AckTarget>,
+    task: &mut task::Context<'_>,
+) -> Option<ClientJob> {
+    let name = args.event_bytes()?;
+    let table = socket.namespace_inner().begin_event(&name);
     let listeners = table.listeners(&name);
     if let ([Listener { handler, .. }], true) = (listeners, table.events.any.is_empty()) {
         let label = EventLabel::new(&name);
         drop(name);
-        let span = event_span(&socket, &label);
+        let span = event_span(&socket, || label.as_str());
         let event = label.as_str().unwrap_or_default();
         let input = EventInput { args, ack, is_sole: true, is_ack_taken: false };
         let work = begin_sole(&**handler, socket, event, input, span, task)?;
@@ -55,7 +77,7 @@ pub(crate) fn event(
     let listeners = listeners.to_vec();
     let label = EventLabel::new(&name);
     drop(name);
-    let span = event_span(&socket, &label);
+    let span = event_span(&socket, || label.as_str());
     let mut context =
         Context::<OnClientEvent>::new(socket, EventInput { args, ack, is_sole: false, is_ack_taken: false });
     let work = async move {
@@ -66,9 +88,9 @@ pub(crate) fn event(
 }
 
 /// The span of an event's handlers.
-fn event_span(socket: &ClientSocket, label: &EventLabel) -> Option<Span> {
-    // The label is read only if somebody listens.
-    span!("event", namespace = socket.name(), event = label.as_str())
+fn event_span<'a>(socket: &ClientSocket, name: impl FnOnce() -> Option<&'a str>) -> Option<Span> {
+    // The name is read only if somebody listens.
+    span!("event", namespace = socket.name(), event = name())
 }
 
 /// Begins the handlers of a socket that has joined.

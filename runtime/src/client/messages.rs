@@ -12,6 +12,7 @@ use sansocket_protocol::message::Frame;
 use sansocket_protocol::socket::{AckOutcome, Args, ToArgs};
 use serde::de::DeserializeOwned;
 use std::future::Future;
+use std::sync::Arc;
 use std::time::Duration;
 
 impl ClientSocket {
@@ -48,7 +49,7 @@ impl ClientSocket {
             if inner.ended {
                 return Err(SendError::Disconnected);
             }
-            inner.machine.emit(now, key, &frame)
+            inner.machine.emit(now, key, frame)
         })?;
         self.show(watched);
         Ok(())
@@ -118,7 +119,7 @@ impl ClientSocket {
         let key = self.key()?;
         let watched = self.namespace.outgoing.watch(self.namespace.encoder.parser(), &frame);
         let now = self.shared.handle.now();
-        if self.shared.handle.with(|inner| inner.machine.emit_volatile(now, key, &frame))? {
+        if self.shared.handle.with(|inner| inner.machine.emit_volatile(now, key, frame))? {
             self.show(watched);
         }
         Ok(())
@@ -217,14 +218,14 @@ impl ClientSocket {
                     if inner.ended {
                         return Err(SendError::Disconnected);
                     }
-                    inner.machine.emit_with_ack(now, key, &frame, id, deadline)?;
+                    inner.machine.emit_with_ack(now, key, frame, id, deadline)?;
                     inner.acks.insert((key, id), Box::new(sink));
                     Ok(())
                 })?;
                 self.show(watched);
                 Ok(())
             });
-        let shared = self.shared.clone();
+        let shared = Arc::clone(&self.shared);
         async move {
             sent?;
             // The task watches the time, connected or not.

@@ -23,7 +23,7 @@ pub(crate) struct ClientNamespace {
     pub(crate) encoder: Arc<Encoder>,
     /// `None` if no namespace can have that name.
     pub(crate) key: Option<SocketKey>,
-    table: SharedTable<ClientTable>,
+    pub(crate) table: SharedTable<ClientTable>,
     pub(crate) outgoing: Outgoing<ClientSocket>,
     next_ack: AtomicU64,
     pub(crate) ask: Mutex<Option<AskAuth>>,

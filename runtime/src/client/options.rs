@@ -11,6 +11,7 @@ use crate::client::client::Client;
 use crate::client::error::ClientBuildError;
 use crate::client::net::dial::Dial;
 use crate::client::net::tls::ClientTls;
+use crate::client::task::shared::Lease;
 use crate::handler::ack::IntoAck;
 use crate::handler::error_hook::ErrorHook;
 use crate::handler::message::{EngineHandlers, Message};
@@ -193,7 +194,7 @@ impl<C: From<EngineClientSocket>> ClientBuilder<C, EngineHandlers<EngineClientSo
     /// # Errors
     /// [`ClientBuildError`].
     pub fn build(self) -> Result<C, ClientBuildError> {
-        let (shared, alive) = self.build_any(|handlers| LayerSettings {
+        let (_, alive) = self.build_any(|handlers| LayerSettings {
             sockets: None,
             session: Some(Session::new(handlers)),
             reliable: false,
@@ -201,6 +202,6 @@ impl<C: From<EngineClientSocket>> ClientBuilder<C, EngineHandlers<EngineClientSo
             on_error: None,
             state: TypeMap::default(),
         })?;
-        Ok(EngineClientSocket::new(shared, Some(alive)).into())
+        Ok(EngineClientSocket::new(Lease::Lasting(alive)).into())
     }
 }

@@ -3,7 +3,7 @@
 use crate::base::error::HandlerError;
 use crate::client::error::ConnectError;
 use crate::client::socket::ClientSocket;
-use crate::client::task::shared::{Alive, Shared};
+use crate::client::task::shared::{Alive, Lease, Shared};
 use crate::handler::ack::{AckTarget, Reply};
 use crate::handler::extract::FromContext;
 use crate::handler::peer::sealed::{HandlerPeer, SendAck};
@@ -57,7 +57,7 @@ impl<K: Kind<Input = ConnectError>> FromContext<K> for ConnectError {
 impl SendAck for Shared {
     fn send_ack(&self, target: &AckTarget, frame: Frame) -> Result<(), SendError> {
         let now = self.handle.now();
-        self.handle.with(|inner| inner.machine.ack_on(now, target.socket, target.connection, &frame))
+        self.handle.with(|inner| inner.machine.ack_on(now, target.socket, target.connection, frame))
     }
 }
 
@@ -86,9 +86,9 @@ impl HandlerPeer for ClientSocket {
     }
 
     fn ack_sender(&self) -> Arc<dyn SendAck> {
-        match self.alive() {
-            Some(alive) => alive.clone(),
-            None => self.shared().clone(),
+        match self.lease() {
+            Lease::Lasting(alive) => alive.clone(),
+            Lease::LastWords(shared) => shared.clone(),
         }
     }
 }

@@ -7,7 +7,7 @@ use super::table::ClientTable;
 use crate::base::error::BoxError;
 use crate::base::runtime::BoxFuture;
 use crate::client::task::handle::Patience;
-use crate::client::task::shared::{Alive, Shared};
+use crate::client::task::shared::{Lease, Shared};
 use crate::handler::ack::MESSAGE;
 use crate::handler::listener::ListenerHandle;
 use crate::handler::reserved::{End, check_event};
@@ -53,27 +53,21 @@ use std::sync::{Arc, PoisonError};
 /// ```
 #[derive(Clone)]
 pub struct ClientSocket {
-    pub(super) shared: Arc<Shared>,
+    pub(super) shared: Lease,
     pub(super) namespace: Arc<ClientNamespace>,
-    /// Keeps the client going.
-    alive: Option<Arc<Alive>>,
 }
 
 impl ClientSocket {
-    pub(crate) fn new(
-        shared: Arc<Shared>,
-        namespace: Arc<ClientNamespace>,
-        alive: Option<Arc<Alive>>,
-    ) -> Self {
-        Self { shared, namespace, alive }
+    pub(crate) fn new(shared: Lease, namespace: Arc<ClientNamespace>) -> Self {
+        Self { shared, namespace }
     }
 
     pub(crate) fn shared(&self) -> &Arc<Shared> {
         &self.shared
     }
 
-    pub(crate) fn alive(&self) -> Option<&Arc<Alive>> {
-        self.alive.as_ref()
+    pub(crate) fn lease(&self) -> &Lease {
+        &self.shared
     }
 
     pub(crate) fn namespace_inner(&self) -> &Arc<ClientNamespace> {
@@ -93,7 +87,7 @@ impl ClientSocket {
     #[must_use]
     pub fn namespace(&self, name: &str) -> Self {
         let namespace = self.shared.namespace(name);
-        Self { shared: self.shared.clone(), namespace, alive: self.alive.clone() }
+        Self { shared: self.shared.clone(), namespace }
     }
 
     /// The public id that the server gave the socket; `None` while it is not connected.

@@ -40,6 +40,31 @@ impl<T: Clone> SharedTable<T> {
     }
 }
 
+/// A shared table as it was last seen, so that no lock is needed as long as it does not change.
+#[derive(Default)]
+pub(crate) struct SeenTable<T> {
+    table: Option<Arc<T>>,
+    version: u64,
+}
+
+impl<T: Clone> SeenTable<T> {
+    /// The table as it is now. If it has changed, the one before may be dropped, whose handlers are the application's.
+    #[inline]
+    pub(crate) fn get(&mut self, shared: &SharedTable<T>) -> &Arc<T> {
+        let version = shared.version();
+        if version != self.version {
+            self.table = None;
+            self.version = version;
+        }
+        self.table.get_or_insert_with(|| shared.get())
+    }
+
+    /// Lets go of it.
+    pub(crate) fn take(&mut self) -> Option<Arc<T>> {
+        self.table.take()
+    }
+}
+
 /// The listeners of a namespace's events.
 pub(crate) struct EventTable<K> {
     /// See every event, before its listeners.

@@ -182,8 +182,8 @@ pub(crate) async fn serve_admitted<IO>(
         .with_upgrades();
     let mut connection = pin!(connection);
     let mut closing = pin!(first.closing());
-    // The task that a shutdown wakes. Those tasks are behind a lock that all connections share: it is taken once for each,
-    // and not for each request.
+    // The task that a shutdown wakes. Those tasks are behind a lock that all connections share: it is taken once for each
+    // connection, and not for each request.
     let mut woken: Option<Waker> = None;
     let mut draining = false;
     let result = poll_fn(|context| {

@@ -31,6 +31,8 @@ impl Shutdown {
 
     /// The counterpart of [`started`](Self::started).
     pub(crate) fn ended(&self) {
+        // The lock keeps this in order with `run`, which gives the signal and then looks at the count: without, each could
+        // miss the other.
         if self.running.fetch_sub(1, Ordering::AcqRel) == 1 && self.begun.is_given() {
             self.done.give();
         }
@@ -98,7 +100,8 @@ impl Running {
     /// The body of the answer to a request. During a shutdown, the wait for the request lasts until HTTP lets go of the
     /// body: a process that ends once it has shut down has told its clients so.
     pub(crate) fn until_written(self, body: Bytes) -> Bytes {
-        if body.is_empty() || !self.0.begun.is_given() {
+        // A shutdown that is not seen yet begins after this answer: no request takes the lock that all share.
+        if body.is_empty() || !self.0.is_seen() {
             return body;
         }
         Bytes::from_owner(LastWords { body, _running: self })

@@ -10,7 +10,7 @@ use crate::handler::job::{
     EventLabel, Work, begin_sole, run, run_any, run_each, run_each_caught, run_listeners, run_reported,
     take_panicked_event,
 };
-use crate::handler::table::{Listener, Runs};
+use crate::handler::table::{Listener, Runs, SeenTable};
 use crate::handler::{
     AnyHandler, Context, Departure, EventInput, NotLetIn, OnConnect, OnConnected, OnDisconnect,
     OnDisconnecting, OnEvent, OnFilter,
@@ -48,8 +48,7 @@ pub(crate) struct SocketDispatch {
 
 struct LiveSocket {
     socket: Socket,
-    table: Arc<ServerTable>,
-    version: u64,
+    table: SeenTable<ServerTable>,
     /// Its end was told.
     over: bool,
 }
@@ -57,13 +56,7 @@ struct LiveSocket {
 impl LiveSocket {
     #[inline]
     fn table(&mut self) -> &Arc<ServerTable> {
-        let handlers = &self.socket.namespace_inner().handlers.table;
-        let version = handlers.version();
-        if version != self.version {
-            self.table = handlers.get();
-            self.version = version;
-        }
-        &self.table
+        self.table.get(&self.socket.namespace_inner().handlers.table)
     }
 }
 
@@ -102,8 +95,8 @@ impl SocketDispatch {
             let _ = session.with(|machine| machine.reject_namespace(key));
             return None;
         }
-        let version = namespace.handlers.table.version();
-        let table = namespace.handlers.table.get();
+        let mut seen = SeenTable::default();
+        let table = seen.get(&namespace.handlers.table).clone();
         // A client of the older revision has no private id: what it says in its query is the application's.
         let recovers = namespace.recorder().is_some() && session.lock().machine.revision() == Revision::V4;
         let asked = if recovers { auth.as_ref().and_then(PacketData::recovery) } else { None };
@@ -126,7 +119,7 @@ impl SocketDispatch {
         }
         // Most sessions have one socket.
         self.live.reserve_exact(1);
-        self.live.push(LiveSocket { socket: socket.clone(), table: table.clone(), version, over: false });
+        self.live.push(LiveSocket { socket: socket.clone(), table: seen, over: false });
         let skips = self.server.skips_middleware(&socket);
         if (table.connect_middleware.is_empty() || skips) && table.connect.is_empty() {
             if socket.accept() != Accepted::Joined {

@@ -1,10 +1,9 @@
 //! The handle of a session: its machine behind a lock, and the bell of its owner.
 //!
-//! One task owns a session: it alone pulls what the machine wants written and told, except for the answer to a POST, which
-//! the request takes along where it can. Everybody else - HTTP
-//! requests, emitters, broadcasts - puts input into the machine through [`SessionHandle::with`], which rings the owner
-//! only if there is something new for it to do and it is not awake already. Nobody holds the lock while user
-//! code runs: values are encoded before, wakers are called after.
+//! One task owns a session, and pulls what the machine wants written and told. The answer to a POST is an exception: the
+//! request takes it along if it is there. Everybody else - HTTP requests, emitters, broadcasts - puts input into the machine
+//! through [`SessionHandle::with`], which rings the owner only if there is something new for it to do and it is not awake
+//! already. Nobody holds the lock while user code runs: values are encoded before, wakers are called after.
 
 use crate::base::clock::Clock;
 use crate::base::timing::Since;

@@ -17,11 +17,11 @@ pub(super) fn mask(data: &mut [u8], mask: [u8; 4], offset: usize) {
     let wide = u64::from_ne_bytes([a, b, c, d, a, b, c, d]);
     let mut words = data.chunks_exact_mut(8);
     for word in &mut words {
-        if let Ok(bytes) = <[u8; 8]>::try_from(&*word) {
-            word.copy_from_slice(&(u64::from_ne_bytes(bytes) ^ wide).to_ne_bytes());
+        if let Ok(word) = <&mut [u8; 8]>::try_from(word) {
+            *word = (u64::from_ne_bytes(*word) ^ wide).to_ne_bytes();
         }
     }
-    for (byte, key) in words.into_remainder().iter_mut().zip(mask.iter().cycle()) {
+    for (byte, key) in words.into_remainder().iter_mut().zip(wide.to_ne_bytes()) {
         *byte ^= key;
     }
 }

@@ -30,11 +30,12 @@ impl Manager {
     ///
     /// # Errors
     /// [`SendError::Disconnected`] if no session is open, [`SendError::Full`], or [`SendError::TooLarge`].
-    pub fn send(&mut self, now: Instant, frame: &Frame) -> Result<(), SendError> {
-        self.before_command(now, None, frame)?;
+    pub fn send(&mut self, now: Instant, frame: impl Into<Frame>) -> Result<(), SendError> {
+        let frame = frame.into();
+        self.before_command(now, None, &frame)?;
         match (&mut self.state, &self.layer) {
             (State::Active { engine, .. }, Layer::Messages { .. }) if engine.is_open() => {
-                engine.send(frame);
+                engine.send_now(frame);
                 Ok(())
             }
             _ => Err(SendError::Disconnected),
@@ -146,8 +147,14 @@ impl Manager {
     /// [`SendError::TooLarge`] if the server has said that it takes no message of that size. If it says so only when the
     /// event has waited, [`ClientSocketEvent::Unsent`](crate::socket::ClientSocketEvent::Unsent) tells;
     /// [`SendError::Disconnected`] if there is no such socket.
-    pub fn emit(&mut self, now: Instant, socket: SocketKey, frame: &Frame) -> Result<(), SendError> {
-        self.before_command(now, Some(socket), frame)?;
+    pub fn emit(
+        &mut self,
+        now: Instant,
+        socket: SocketKey,
+        frame: impl Into<Frame>,
+    ) -> Result<(), SendError> {
+        let frame = frame.into();
+        self.before_command(now, Some(socket), &frame)?;
         self.with_sockets(|sockets, engine| sockets.emit(engine, socket, frame))
             .unwrap_or(Err(SendError::Disconnected))
     }
@@ -160,8 +167,9 @@ impl Manager {
         &mut self,
         now: Instant,
         socket: SocketKey,
-        frame: &Frame,
+        frame: impl Into<Frame>,
     ) -> Result<bool, SendError> {
+        let frame = frame.into();
         self.check(now);
         self.with_sockets(|sockets, engine| sockets.emit_volatile(engine, socket, frame))
             .unwrap_or(Err(SendError::Disconnected))
@@ -177,11 +185,12 @@ impl Manager {
         &mut self,
         now: Instant,
         socket: SocketKey,
-        frame: &Frame,
+        frame: impl Into<Frame>,
         id: u64,
         deadline: Instant,
     ) -> Result<(), SendError> {
-        self.before_command(now, Some(socket), frame)?;
+        let frame = frame.into();
+        self.before_command(now, Some(socket), &frame)?;
         self.with_sockets(|sockets, engine| sockets.emit_with_ack(engine, socket, frame, id, deadline))
             .unwrap_or(Err(SendError::Disconnected))
     }
@@ -238,8 +247,8 @@ impl Manager {
     ///
     /// # Errors
     /// [`SendError::Disconnected`], [`SendError::Full`], [`SendError::TooLarge`].
-    pub fn ack(&mut self, now: Instant, socket: SocketKey, frame: &Frame) -> Result<(), SendError> {
-        self.answer(now, socket, None, frame)
+    pub fn ack(&mut self, now: Instant, socket: SocketKey, frame: impl Into<Frame>) -> Result<(), SendError> {
+        self.answer(now, socket, None, frame.into())
     }
 
     /// Acknowledges an event of the server, unless the [`connection`](Self::connection) that it came on has ended: on
@@ -252,9 +261,9 @@ impl Manager {
         now: Instant,
         socket: SocketKey,
         connection: u64,
-        frame: &Frame,
+        frame: impl Into<Frame>,
     ) -> Result<(), SendError> {
-        self.answer(now, socket, Some(connection), frame)
+        self.answer(now, socket, Some(connection), frame.into())
     }
 
     fn answer(
@@ -262,9 +271,9 @@ impl Manager {
         now: Instant,
         socket: SocketKey,
         connection: Option<u64>,
-        frame: &Frame,
+        frame: Frame,
     ) -> Result<(), SendError> {
-        self.before_command(now, Some(socket), frame)?;
+        self.before_command(now, Some(socket), &frame)?;
         self.with_sockets(|sockets, engine| sockets.ack(engine, socket, connection, frame))
             .unwrap_or(Err(SendError::Disconnected))
     }

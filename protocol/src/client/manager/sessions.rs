@@ -79,7 +79,15 @@ impl Manager {
     }
 
     /// The session opened, if it did.
+    #[inline]
     pub(super) fn settle_opened(&mut self, now: Instant) {
+        if matches!(&self.state, State::Active { engine, .. } if engine.has_news()) {
+            self.carry_over_opened(now);
+        }
+    }
+
+    #[inline(never)]
+    fn carry_over_opened(&mut self, now: Instant) {
         let State::Active { engine, opened } = &mut self.state else { return };
         if !engine.take_opened() {
             return;
@@ -95,8 +103,26 @@ impl Manager {
         }
     }
 
-    /// Carries what happened in one layer over to the others. Cheap when nothing did.
+    /// Returns whether a session is active, nothing has happened to it, and it reads on as it is to do.
+    #[inline]
+    pub(super) fn reads_on(&self) -> bool {
+        matches!(&self.state, State::Active { engine, .. } if !engine.has_news())
+            && self.inbound() < self.engine_config.receive_budget
+    }
+
+    /// Carries what happened in one layer over to the others. Every input and most commands end with it, and mostly
+    /// nothing has happened.
+    #[inline]
     pub(super) fn settle(&mut self, now: Instant) {
+        if !(self.reads_on() && self.lingering.is_empty() && self.is_wanted()) {
+            self.carry_over(now);
+        } else if let State::Active { engine, .. } = &mut self.state {
+            engine.tick(now);
+        }
+    }
+
+    #[inline(never)]
+    fn carry_over(&mut self, now: Instant) {
         self.settle_opened(now);
         self.lingering.retain(|(_, engine)| !engine.is_finished());
         let wants_session = self.is_wanted();

@@ -37,7 +37,7 @@ impl ClientSockets {
         &mut self,
         engine: Option<&mut ClientSession>,
         socket: SocketKey,
-        frame: &Frame,
+        frame: Frame,
     ) -> Result<(), SendError> {
         self.send_or_keep(engine, socket, frame, None)
     }
@@ -51,13 +51,13 @@ impl ClientSockets {
         &mut self,
         engine: Option<&mut ClientSession>,
         socket: SocketKey,
-        frame: &Frame,
+        frame: Frame,
     ) -> Result<bool, SendError> {
         self.at(socket).ok_or(SendError::Disconnected)?;
         match engine {
             Some(engine) if self.is_connected(socket) && engine.is_writable() => {
-                engine.check_size(frame)?;
-                Ok(engine.send(frame))
+                engine.check_size(&frame)?;
+                Ok(engine.send_now(frame))
             }
             _ => Ok(false),
         }
@@ -72,7 +72,7 @@ impl ClientSockets {
         &mut self,
         engine: Option<&mut ClientSession>,
         socket: SocketKey,
-        frame: &Frame,
+        frame: Frame,
         id: u64,
         deadline: Instant,
     ) -> Result<(), SendError> {
@@ -123,11 +123,11 @@ impl ClientSockets {
         engine: Option<&mut ClientSession>,
         socket: SocketKey,
         connection: Option<u64>,
-        frame: &Frame,
+        frame: Frame,
     ) -> Result<(), SendError> {
         let is_on = connection.is_none_or(|connection| connection == self.connection(socket));
         let engine = engine.filter(|_| is_on && self.is_connected(socket)).ok_or(SendError::Disconnected)?;
-        if engine.send(frame) { Ok(()) } else { Err(SendError::Disconnected) }
+        if engine.send_now(frame) { Ok(()) } else { Err(SendError::Disconnected) }
     }
 
     /// Returns whether one more acknowledgement may be awaited, under that id.
@@ -142,21 +142,22 @@ impl ClientSockets {
         }
     }
 
+    #[inline]
     fn send_or_keep(
         &mut self,
         engine: Option<&mut ClientSession>,
         socket: SocketKey,
-        frame: &Frame,
+        frame: Frame,
         ack: Option<u64>,
     ) -> Result<(), SendError> {
         let found = self.at(socket).and_then(|at| self.sockets.get_mut(at)).ok_or(SendError::Disconnected)?;
-        if let (Some(engine), State::Joined) = (engine, found.state) {
-            if engine.send(frame) {
-                return Ok(());
+        match engine.filter(|engine| found.state == State::Joined && engine.is_open()) {
+            Some(engine) => drop(engine.send_now(frame)),
+            None => {
+                found.buffered = found.buffered.saturating_add(weight(&frame));
+                found.buffer.push_back(Buffered { frame, ack });
             }
         }
-        found.buffered = found.buffered.saturating_add(weight(frame));
-        found.buffer.push_back(Buffered { frame: frame.clone(), ack });
         Ok(())
     }
 }

@@ -7,15 +7,16 @@ use crate::client::error::{ConnectError, ServerRefusal};
 use crate::client::handlers::ClientJob;
 use crate::client::socket::ClientSocket;
 use crate::client::state::ConnectionEvent;
-use crate::client::task::driver::Driver;
+use crate::client::task::driver::{Driver, KnownNamespace};
 use crate::client::task::handle::Key;
 use crate::client::task::shared::Attempt;
 use crate::client::{engine, handlers};
 use crate::handler::job::take_panicked_event;
+use crate::handler::table::SeenTable;
 use sansocket_protocol::client::{ClientEvent, ClientState, SessionEvent};
 use sansocket_protocol::engine::EngineError;
 use sansocket_protocol::error::{Closed, PeerError, SendError};
-use sansocket_protocol::socket::{AckOutcome, ClientSocketEvent, SocketKey};
+use sansocket_protocol::socket::{AckOutcome, Args, ClientSocketEvent, SocketKey};
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::PoisonError;
@@ -28,8 +29,10 @@ const EVENTS_PER_ROUND: usize = 1024;
 impl Driver {
     /// Hands events to the handlers, until the turn is over.
     pub(super) fn dispatch(&mut self, turn: &mut Turn, context: &mut Context<'_>) {
+        let mut has_more = true;
         for handled in 0..EVENTS_PER_ROUND {
-            if handled > 0 && turn.is_over(self.handle().clock()) {
+            // Events that a handler causes after the last look are found before the task falls asleep.
+            if !has_more && self.failure.is_none() || handled > 0 && turn.is_over(self.handle().clock()) {
                 break;
             }
             let mut inner = self.shared.handle.lock();
@@ -38,7 +41,13 @@ impl Driver {
                 self.tell_failure();
                 break;
             };
+            has_more = inner.machine.has_event();
             match event {
+                ClientEvent::Socket(ClientSocketEvent::Event { socket, args, ack }) => {
+                    let connection = ack.map_or(0, |_| inner.machine.connection(socket));
+                    drop(inner);
+                    self.event(socket, args, ack, connection, context);
+                }
                 ClientEvent::Socket(ClientSocketEvent::Ack { socket, id, outcome }) => {
                     let sink = inner.acks.remove(&(socket, id));
                     drop(inner);
@@ -49,14 +58,8 @@ impl Driver {
                     }
                 }
                 ClientEvent::Socket(event) => {
-                    let connection = match &event {
-                        ClientSocketEvent::Event { socket, ack: Some(_), .. } => {
-                            inner.machine.connection(*socket)
-                        }
-                        _ => 0,
-                    };
                     drop(inner);
-                    self.socket_event(event, connection, context);
+                    self.socket_event(event, context);
                 }
                 ClientEvent::Session(event) => {
                     drop(inner);
@@ -68,13 +71,44 @@ impl Driver {
                 }
             }
         }
+        self.let_tables_go();
     }
 
-    fn socket_event(&mut self, event: ClientSocketEvent, connection: u64, context: &mut Context<'_>) {
+    /// Hands an event to its handlers, and polls what they begin for it. Most handlers finish at that.
+    fn event(
+        &mut self,
+        key: SocketKey,
+        args: Args,
+        ack: Option<u64>,
+        connection: u64,
+        context: &mut Context<'_>,
+    ) {
+        let Some(at) = self.find(key) else { return };
+        let KnownNamespace { namespace, table } = &mut self.namespaces[at];
+        let socket = ClientSocket::new(self.shared.lease(), namespace.clone());
+        // Extractors run the application's `Deserialize`, and handlers begin before they are futures.
+        let begun = catch_unwind(AssertUnwindSafe(|| {
+            let table = table.get(&namespace.table);
+            handlers::event(key, socket, table, args, ack, connection, context)
+        }));
+        match begun {
+            Ok(None) => {}
+            Ok(Some(job)) => self.keep(job),
+            Err(panic) => self.panicked(Some(key), &*panic),
+        }
+    }
+
+    /// Lets go of the handlers: those that were removed meanwhile are dropped, which is the application's code.
+    fn let_tables_go(&mut self) {
+        for table in self.namespaces.iter_mut().filter_map(|known| known.table.take()) {
+            let _ = catch_unwind(AssertUnwindSafe(|| drop(table)));
+        }
+    }
+
+    fn socket_event(&mut self, event: ClientSocketEvent, context: &mut Context<'_>) {
         let (ClientSocketEvent::Auth { socket: key, .. }
         | ClientSocketEvent::Connected { socket: key, .. }
         | ClientSocketEvent::Refused { socket: key, .. }
-        | ClientSocketEvent::Event { socket: key, .. }
         | ClientSocketEvent::Unsent { socket: key, .. }
         | ClientSocketEvent::Disconnected { socket: key, .. }) = event
         else {
@@ -82,20 +116,6 @@ impl Driver {
         };
         let Some(socket) = self.socket(key) else { return };
         let job = match event {
-            ClientSocketEvent::Event { args, ack, .. } => {
-                // Extractors run the application's `Deserialize`, and handlers begin before they are futures.
-                let begun = catch_unwind(AssertUnwindSafe(|| {
-                    handlers::event(key, socket.clone(), args, ack, connection, context)
-                }));
-                return match begun {
-                    Ok(Some(job)) => self.keep(job),
-                    Ok(None) => {}
-                    Err(panic) => {
-                        let (event, error) = (take_panicked_event(), HandlerError::panic(&*panic));
-                        drop(self.shared.report_about(&socket, event.as_deref(), &error, None));
-                    }
-                };
-            }
             ClientSocketEvent::Connected { connection, .. } => {
                 self.tell_waiters(Some(key), connection, &Ok(()));
                 handlers::connected(socket)
@@ -153,13 +173,18 @@ impl Driver {
 
     /// The handle of a socket, for its handlers.
     fn socket(&mut self, key: SocketKey) -> Option<ClientSocket> {
-        let known = self.namespaces.iter().find(|found| found.key == Some(key)).cloned();
-        let namespace = known.or_else(|| {
-            let found = self.shared.find(key)?;
-            self.namespaces.push(found.clone());
-            Some(found)
-        })?;
-        Some(ClientSocket::new(self.shared.clone(), namespace, self.shared.alive()))
+        let at = self.find(key)?;
+        Some(ClientSocket::new(self.shared.lease(), self.namespaces[at].namespace.clone()))
+    }
+
+    /// The place of a namespace among those that had events.
+    fn find(&mut self, key: SocketKey) -> Option<usize> {
+        let is_it = |known: &KnownNamespace| known.namespace.key == Some(key);
+        self.namespaces.iter().position(is_it).or_else(|| {
+            let namespace = self.shared.find(key)?;
+            self.namespaces.push(KnownNamespace { namespace, table: SeenTable::default() });
+            Some(self.namespaces.len() - 1)
+        })
     }
 
     fn session_event(&mut self, event: SessionEvent, context: &mut Context<'_>) {

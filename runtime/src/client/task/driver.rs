@@ -17,8 +17,10 @@ use crate::client::net::dial::Target;
 use crate::client::net::http::{Answered, Failure, Handshake, Kept, Route, own_header};
 use crate::client::net::server;
 use crate::client::net::{cookies, http};
+use crate::client::table::ClientTable;
 use crate::client::task::handle::ClientHandle;
 use crate::client::task::shared::{Attempt, Shared};
+use crate::handler::table::SeenTable;
 use crate::websocket::Role;
 use crate::websocket::buffers::with_buffers;
 use crate::websocket::wire::{Wire, WireLost, WireRead};
@@ -55,6 +57,13 @@ enum Exchange {
     WebSocket(BoxFuture<Result<Handshake, Failure>>),
 }
 
+/// A namespace that had events.
+pub(super) struct KnownNamespace {
+    pub(super) namespace: Arc<ClientNamespace>,
+    /// Its handlers, only while events are handed to them: they may hold the client, and be removed while the task sleeps.
+    pub(super) table: SeenTable<ClientTable>,
+}
+
 type Parameters = Vec<(String, String)>;
 pub(super) type AskedAuth = BoxFuture<Result<AuthSource, ConnectError>>;
 
@@ -74,7 +83,7 @@ pub(crate) struct Driver {
     websockets: Vec<(RequestId, Wire)>,
     pub(super) jobs: ClientJobs,
     /// Those that had events, so that no lock is needed to find them again.
-    pub(super) namespaces: Vec<Arc<ClientNamespace>>,
+    pub(super) namespaces: Vec<KnownNamespace>,
     /// The application is asked where to dial.
     pub(super) asking: Option<BoxFuture<Result<Attempt, ConnectError>>>,
     /// The application is asked for auth.

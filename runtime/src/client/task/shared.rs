@@ -19,6 +19,7 @@ use sansocket_protocol::client::ServerAddr;
 use sansocket_protocol::random::Random;
 use sansocket_protocol::socket::{AuthSource, SocketKey};
 use std::future::Future;
+use std::ops::Deref;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock, Weak};
 use std::task::Waker;
 
@@ -96,6 +97,25 @@ impl Drop for Alive {
     }
 }
 
+/// The hold that a socket has on its client: it keeps the client going, unless it is one for the client's last words.
+#[derive(Clone)]
+pub(crate) enum Lease {
+    Lasting(Arc<Alive>),
+    LastWords(Arc<Shared>),
+}
+
+impl Deref for Lease {
+    type Target = Arc<Shared>;
+
+    #[inline]
+    fn deref(&self) -> &Arc<Shared> {
+        match self {
+            Self::Lasting(alive) => &alive.0,
+            Self::LastWords(shared) => shared,
+        }
+    }
+}
+
 impl Shared {
     pub(crate) fn new(
         handle: ClientHandle,
@@ -160,10 +180,12 @@ impl Shared {
         namespaces.iter().find(|found| found.key == Some(socket)).cloned()
     }
 
-    /// Keeps the client going while a handler runs. Without one, the application has let go of the client: these are
-    /// its last words.
-    pub(crate) fn alive(&self) -> Option<Arc<Alive>> {
-        self.alive.get().and_then(Weak::upgrade)
+    /// Keeps the client going while a handler runs, unless the application has let go of the client.
+    pub(crate) fn lease(self: &Arc<Self>) -> Lease {
+        match self.alive.get().and_then(Weak::upgrade) {
+            Some(alive) => Lease::Lasting(alive),
+            None => Lease::LastWords(self.clone()),
+        }
     }
 
     /// All that may be connected.

@@ -74,7 +74,7 @@ impl Sessions {
     }
 }
 
-/// What each packet of a POST asks for goes to the poll of its session, in one answer.
+/// The packets that those of a POST ask for go to the poll of its session, in one answer.
 fn take_post(session: &Session, body: &[u8]) {
     // A real server must check UTF-8; keep that cost in the floor.
     if std::str::from_utf8(body).is_err() {

@@ -1,4 +1,4 @@
-//! A client that knows bytes alone, on a network in memory.
+//! One end of a connection, which knows bytes alone, on a network in memory: a client's or a server's.
 
 use hyper::rt::{Read as _, ReadBuf, Write as _};
 use sansocket_tokio::testing::TestServer;
@@ -6,8 +6,8 @@ use sansocket_tokio::{Dial, Server, Stream};
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
 
-/// The bytes that a client has room for at first. It gets more when it needs more, before the measured rounds: a scenario
-/// that connects again and again would count little else if each client had room for all that may ever come.
+/// The bytes that an end has room for at first. It gets more when it needs more, before the measured rounds: a scenario
+/// that connects again and again would count little else if each end had room for all that may ever come.
 const FIRST_ROOM: usize = 1 << 10;
 /// The largest payload whose length a frame holds in its second byte.
 const SHORT: usize = 125;
@@ -18,15 +18,19 @@ const TEXT: u8 = 0x81;
 const BINARY: u8 = 0x82;
 const CLOSE: u8 = 0x88;
 
-/// One connection to the server.
-pub(crate) struct Client {
+/// One end of a connection.
+pub(crate) struct End {
     stream: Box<dyn Stream>,
     received: Vec<u8>,
 }
 
-impl Client {
+impl End {
+    /// That of a client of the server.
     pub(crate) fn connect(test: &TestServer<Server>) -> Self {
-        let stream = test.block_on(test.network().dial("test".to_owned(), 80)).expect("a connection");
+        Self::new(test.block_on(test.network().dial("test".to_owned(), 80)).expect("a connection"))
+    }
+
+    pub(crate) fn new(stream: Box<dyn Stream>) -> Self {
         Self { stream, received: Vec::new() }
     }
 
@@ -39,6 +43,35 @@ impl Client {
 
     /// All that has arrived.
     pub(crate) fn received(&mut self) -> &[u8] {
+        let count = self.fill();
+        &self.received[..count]
+    }
+
+    /// All that has arrived from a client: frames of less than 126 bytes, which come back with a mask of zeros.
+    pub(crate) fn received_unmasked(&mut self) -> &[u8] {
+        let count = self.fill();
+        let mut rest = &mut self.received[..count];
+        while let [_, length, behind @ ..] = rest {
+            let length = usize::from(*length & 0x7f);
+            assert!(length <= SHORT, "a frame that is longer than those of the scenario");
+            let (mask, behind) = behind.split_first_chunk_mut::<4>().expect("a whole frame");
+            let (payload, behind) = behind.split_at_mut_checked(length).expect("a whole frame");
+            let mask = u32::from_ne_bytes(std::mem::take(mask));
+            let mut words = payload.chunks_exact_mut(4);
+            for word in &mut words {
+                if let Ok(word) = <&mut [u8; 4]>::try_from(word) {
+                    *word = (u32::from_ne_bytes(*word) ^ mask).to_ne_bytes();
+                }
+            }
+            let left = words.into_remainder();
+            left.iter_mut().zip(mask.to_ne_bytes()).for_each(|(byte, mask)| *byte ^= mask);
+            rest = behind;
+        }
+        &self.received[..count]
+    }
+
+    /// Reads all that has arrived into the buffer. Returns how many bytes that is.
+    fn fill(&mut self) -> usize {
         let mut context = Context::from_waker(Waker::noop());
         let mut count = 0;
         loop {
@@ -52,7 +85,7 @@ impl Client {
                 Poll::Ready(Err(error)) => panic!("not received: {error}"),
             }
         }
-        &self.received[..count]
+        count
     }
 
     pub(crate) fn received_text(&mut self) -> String {
@@ -101,6 +134,11 @@ pub(crate) fn binary(message: &[u8]) -> Vec<u8> {
 /// The close frame of a client.
 pub(crate) fn close() -> Vec<u8> {
     frame(CLOSE, &1000_u16.to_be_bytes(), Some(MASK))
+}
+
+/// A text message of a client as [`End::received_unmasked`] gives it.
+pub(crate) fn text_unmasked(message: &str) -> Vec<u8> {
+    frame(TEXT, message.as_bytes(), Some([0; 4]))
 }
 
 /// A text message of the server.
