@@ -56,6 +56,8 @@ pub(crate) fn play(data: &[u8]) {
 /// An application that answers each message with its number, at once or after a time.
 struct Answering {
     runtime: InMemory,
+    /// Sessions that it was told of.
+    opened: Arc<AtomicUsize>,
     begun: Arc<AtomicUsize>,
     done: Arc<AtomicUsize>,
     /// Sessions that a handler has cut off.
@@ -66,6 +68,7 @@ impl Application for Answering {
     type Work = BoxFuture<()>;
 
     fn open(&mut self, _: &Arc<SessionHandle>) -> Option<Job<Self::Work>> {
+        self.opened.fetch_add(1, Ordering::Relaxed);
         None
     }
 
@@ -75,6 +78,7 @@ impl Application for Answering {
         handle: &Arc<SessionHandle>,
         context: &mut Context<'_>,
     ) -> Option<Job<Self::Work>> {
+        assert_eq!(self.opened.load(Ordering::Relaxed), 1, "an event of a session that has not opened");
         let ServerEvent::Message(WireMessage::Text(text)) = event else { return None };
         let text = std::str::from_utf8(&text).expect("UTF-8");
         let (number, waits) = text.split_at(6);
@@ -138,9 +142,10 @@ impl Play {
         let revision = sansocket_protocol::engine::Revision::V4;
         let machine = Connection::new(clock.now(), revision, Arc::new(config), "an id".into(), None);
         let handle = SessionHandle::new(machine, clock);
-        let [begun, done, cut] = <[Arc<AtomicUsize>; 3]>::default();
+        let [opened, begun, done, cut] = <[Arc<AtomicUsize>; 4]>::default();
         let application = Answering {
             runtime: runtime.clone(),
+            opened: opened.clone(),
             begun: begun.clone(),
             done: done.clone(),
             cut: cut.clone(),
@@ -153,6 +158,8 @@ impl Play {
         let mut play = Self { runtime, handle, task, client, begun, done, cut, told, asked, waiters };
         play.client.open(on_websocket);
         play.rest();
+        assert!(play.client.opened, "the session has not opened");
+        assert_eq!(opened.load(Ordering::Relaxed), 1, "times that the application was told");
         play
     }
 

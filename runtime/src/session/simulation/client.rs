@@ -76,6 +76,8 @@ pub(super) struct Client {
     delivered: usize,
     heard_answers: usize,
     heard_told: usize,
+    /// It has heard that its session is open.
+    pub(super) opened: bool,
     /// It has left, or has heard of the end.
     over: bool,
 }
@@ -99,6 +101,7 @@ impl Client {
             delivered: 0,
             heard_answers: 0,
             heard_told: 0,
+            opened: false,
             over: false,
         }
     }
@@ -264,7 +267,10 @@ impl Client {
                     continue;
                 }
                 Ok(Some(answer)) => self.hear_answer(request, answer),
-                Err(oneshot::Canceled) => self.over = true,
+                Err(oneshot::Canceled) => {
+                    assert!(self.handle.lock().is_ended(), "the answer of a session that lives was dropped");
+                    self.over = true;
+                }
             }
             heard = true;
         }
@@ -348,7 +354,7 @@ impl Client {
             ("2", _) => self.outbox.push_front("3".to_owned()),
             ("1", _) => self.over = true,
             ("6", _) => {}
-            (open, _) if open.starts_with('0') => {}
+            (open, _) if open.starts_with('0') => self.opened = true,
             (other, _) => panic!("the server sent {other:?}"),
         }
     }
