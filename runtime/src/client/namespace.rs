@@ -7,7 +7,7 @@ use crate::base::runtime::BoxFuture;
 use crate::handler::encoder::Encoder;
 use crate::handler::listener::{ListenerHandle, add_listener};
 use crate::handler::outgoing_hook::Outgoing;
-use crate::handler::table::SharedTable;
+use crate::handler::table::{SeenTable, SharedTable};
 use crate::handler::{OnClientEvent, SharedHandler};
 use sansocket_protocol::socket::{AuthSource, Parser, SocketKey};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -27,6 +27,13 @@ pub(crate) struct ClientNamespace {
     pub(crate) outgoing: Outgoing<ClientSocket>,
     next_ack: AtomicU64,
     pub(crate) ask: Mutex<Option<AskAuth>>,
+}
+
+/// A namespace that had events, as the client's task knows it.
+pub(crate) struct KnownNamespace {
+    pub(crate) namespace: Arc<ClientNamespace>,
+    /// Its handlers, only while events are handed to them: they may hold the client, and be removed while the task sleeps.
+    pub(crate) table: SeenTable<ClientTable>,
 }
 
 impl ClientNamespace {

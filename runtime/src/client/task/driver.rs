@@ -11,16 +11,14 @@ use crate::base::trace::debug;
 use crate::base::turn::{KeptBy, NextStep, Turn};
 use crate::client::error::{ClientBuildError, ConnectError};
 use crate::client::handlers::ClientJobs;
-use crate::client::namespace::ClientNamespace;
+use crate::client::namespace::KnownNamespace;
 use crate::client::net::cookies::Cookies;
 use crate::client::net::dial::Target;
 use crate::client::net::http::{Answered, Failure, Handshake, Kept, Route, own_header};
 use crate::client::net::server;
 use crate::client::net::{cookies, http};
-use crate::client::table::ClientTable;
 use crate::client::task::handle::ClientHandle;
 use crate::client::task::shared::{Attempt, Shared};
-use crate::handler::table::SeenTable;
 use crate::websocket::Role;
 use crate::websocket::buffers::with_buffers;
 use crate::websocket::wire::{Wire, WireLost, WireRead};
@@ -55,13 +53,6 @@ const MAX_ROUTES: usize = 8;
 enum Exchange {
     Request(BoxFuture<Result<Answered, Failure>>),
     WebSocket(BoxFuture<Result<Handshake, Failure>>),
-}
-
-/// A namespace that had events.
-pub(super) struct KnownNamespace {
-    pub(super) namespace: Arc<ClientNamespace>,
-    /// Its handlers, only while events are handed to them: they may hold the client, and be removed while the task sleeps.
-    pub(super) table: SeenTable<ClientTable>,
 }
 
 type Parameters = Vec<(String, String)>;
