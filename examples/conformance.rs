@@ -70,7 +70,7 @@ fn register(namespace: &Namespace) {
                 let _ = socket.emit("answer", &answer);
             }
         })
-        .on_concurrent("ask", async |socket: Socket, args: Args| {
+        .on_concurrent("ask-me", async |socket: Socket, args: Args| {
             if let Ok(answer) = socket.emit_with_ack("question", &args, PATIENCE).await {
                 let _ = socket.emit("answered", &answer);
             }

@@ -127,7 +127,7 @@ function serve(socket) {
     if (typeof ack === "function") ack();
   });
   socket.on("volatile", (room, payload) => socket.nsp.to(room).volatile.emit("volatile", payload));
-  socket.on("ask", (...args) => {
+  socket.on("ask-me", (...args) => {
     if (typeof args.at(-1) === "function") args.pop();
     socket.timeout(20_000).emit("question", ...args, (error, ...answer) => {
       if (!error) socket.emit("answered", ...answer);

@@ -38,7 +38,7 @@ const connection = {
   "answers what the server asks": [
     ["dial", "a"],
     ["reply", "a", "question", 5, { test: true }],
-    ["do", "a.emit", "ask", "why"],
+    ["do", "a.emit", "ask-me", "why"],
     ["hear", "a", "question", "why"],
     ["hear", "a", "answered", 5, { test: true }],
   ],
