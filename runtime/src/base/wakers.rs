@@ -47,6 +47,11 @@ impl<W> Wakers<W> {
         std::mem::take(&mut self.waiting).into_values().map(|(_, waker)| waker).collect()
     }
 
+    /// Returns whether one of those waits.
+    pub(crate) fn has_any(&self, mut which: impl FnMut(&W) -> bool) -> bool {
+        self.waiting.values().any(|(who, _)| which(who))
+    }
+
     /// Takes some out, to be woken without a lock.
     pub(crate) fn take_those(&mut self, mut which: impl FnMut(&W) -> bool) -> Vec<Waker> {
         let (taken, left): (BTreeMap<_, _>, _) =

@@ -416,6 +416,11 @@ impl SessionInner {
         woken
     }
 
+    /// Returns whether somebody need not wait any more, and is not told yet.
+    fn has_ready(&self) -> bool {
+        self.waiting.as_ref().is_some_and(|waiting| waiting.ready.has_any(|who| self.is_there(*who)))
+    }
+
     /// Returns whether nobody needs to wait for it: it is there, or never will be.
     fn is_there(&self, who: Awaiting) -> bool {
         match who {
@@ -447,6 +452,7 @@ impl SessionInner {
             || self.cut
             || self.machine.poll_timeout().is_some_and(earlier)
             || self.machine.is_finished()
+            || self.has_ready()
         {
             return self.waker.take();
         }
