@@ -9,7 +9,7 @@ import { until } from "../support/wait.mjs";
 
 const RIGHTS = "+publish +subscribe +unsubscribe +pubsub +hello +ping &socketio &socket.io* &sansocket*".split(" ");
 // A pattern of a subscription must be one of the user's to the letter.
-const OF_CLASSIC = ["+psubscribe", "+punsubscribe", "&socket.io#/#*", "&socket.io#/custom#*"];
+const OF_CLASSIC = ["+psubscribe", "+punsubscribe", "&socket.io#/#*", "&socket.io#/custom#*", "&socket.io#/locked#*"];
 const OF_SHARDED = ["+spublish", "+ssubscribe", "+sunsubscribe"];
 const OF_STREAMS = ["+xadd", "+xread", "+xrange", "+xrevrange", "~socket.io"];
 const OF_RECOVERY = ["+set", "+get", "+del", "+multi", "+exec", "~sio:session:*"];
