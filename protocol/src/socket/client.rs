@@ -33,6 +33,7 @@ use super::error::SocketError;
 use super::json::data::PacketData;
 use super::packet::{Packet, PacketType, is_namespace};
 use super::parser::Part;
+use crate::ascending::AscendingMap;
 use crate::cost;
 use crate::engine::client::ClientSession;
 use crate::message::{Frame, WireMessage};
@@ -40,7 +41,7 @@ use crate::reason::{CloseReason, SendError};
 use crate::socket::json::reassembly::Reassembly;
 use crate::time::Instant;
 use alloc::boxed::Box;
-use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
+use alloc::collections::{BTreeSet, VecDeque};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
@@ -109,7 +110,7 @@ struct Socket {
     /// Frames that wait for the server's CONNECT.
     buffer: VecDeque<Buffered>,
     /// Awaited acknowledgements and their deadlines.
-    acks: BTreeMap<u64, Instant>,
+    acks: AscendingMap<u64, Instant>,
     /// Events that are sent until they are acknowledged.
     queue: VecDeque<Reliable>,
     /// Bytes of both, with [`cost::CLIENT_FRAME`] for each.
@@ -307,12 +308,11 @@ impl ClientSockets {
         }
         for socket in &mut self.sockets {
             let key = socket.key;
-            let over: BTreeSet<u64> =
-                socket.acks.iter().filter(|(_, deadline)| **deadline <= now).map(|(id, _)| *id).collect();
+            let mut over = BTreeSet::new();
+            socket.acks.retain(|id, deadline| *deadline > now || !over.insert(id));
             if over.is_empty() {
                 continue;
             }
-            socket.acks.retain(|id, _| !over.contains(id));
             // What was not sent yet never will be.
             socket.buffer.retain(|waiting| {
                 let late = waiting.ack.is_some_and(|id| over.contains(&id));
@@ -391,7 +391,7 @@ impl ClientSockets {
                     self.send_next(now, engine, at);
                     self.told(key, &done, AckOutcome::Answered(packet.into_args()));
                     self.rearm();
-                } else if socket.acks.remove(&id).is_some() {
+                } else if socket.acks.remove(id).is_some() {
                     let outcome = AckOutcome::Answered(packet.into_args());
                     self.answer(ClientSocketEvent::Ack { socket: key, id, outcome });
                 }
@@ -430,7 +430,7 @@ impl ClientSockets {
             inbox: VecDeque::new(),
             early: VecDeque::new(),
             buffer: VecDeque::new(),
-            acks: BTreeMap::new(),
+            acks: AscendingMap::default(),
             queue: VecDeque::new(),
             buffered: 0,
         });

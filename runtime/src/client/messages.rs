@@ -219,7 +219,7 @@ impl ClientSocket {
                         return Err(SendError::Disconnected);
                     }
                     inner.machine.emit_with_ack(now, key, frame, id, deadline)?;
-                    inner.acks.insert((key, id), Box::new(sink));
+                    inner.acks.insert((id, key), Box::new(sink));
                     Ok(())
                 })?;
                 self.show(watched);
@@ -259,7 +259,7 @@ impl ClientSocket {
                 None => inner.machine.emit_reliably(now, key, frame, id)?,
             }
             if let Some(sink) = sink {
-                inner.acks.insert((key, id), sink);
+                inner.acks.insert((id, key), sink);
             }
             Ok(())
         })?;

@@ -50,7 +50,7 @@ impl Driver {
                     self.event(socket, args, ack, connection, context);
                 }
                 ClientEvent::Socket(ClientSocketEvent::Ack { socket, id, outcome }) => {
-                    let sink = inner.acks.remove(&(socket, id));
+                    let sink = inner.acks.remove((id, socket));
                     drop(inner);
                     if let Some(sink) = sink {
                         sink(outcome);

@@ -588,7 +588,7 @@ impl Drop for Driver {
             wakers.append(&mut inner.take_finals());
             (acks, waiters, wakers)
         };
-        for sink in acks.into_values() {
+        for (_, sink) in acks.into_entries() {
             sink(AckOutcome::Disconnected);
         }
         for waiter in waiters {

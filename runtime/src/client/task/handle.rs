@@ -8,6 +8,7 @@ use crate::base::turn::{KeptBy, NextStep};
 use crate::base::wakers::{AckSink, Awaited, Wait, Wakers};
 use crate::client::error::ConnectError;
 use futures_channel::oneshot;
+use sansocket_protocol::ascending::AscendingMap;
 use sansocket_protocol::client::{ClientState, Manager};
 use sansocket_protocol::socket::SocketKey;
 use sansocket_protocol::time;
@@ -63,7 +64,7 @@ pub(crate) struct ClientInner {
     /// Nobody holds the client any more: the task ends when all is done.
     pub(crate) abandoned: bool,
     armed: time::Instant,
-    pub(crate) acks: BTreeMap<(SocketKey, u64), AckSink>,
+    pub(crate) acks: AscendingMap<(u64, SocketKey), AckSink>,
     pub(crate) waiters: Vec<Waiter>,
     /// Those that connect only as long as somebody awaits it: nobody has called `start`, and they were not connected
     /// yet. Each with the number of its connections that had ended before.
@@ -89,7 +90,7 @@ impl ClientHandle {
                 ended: false,
                 abandoned: false,
                 armed: time::Instant::FAR_FUTURE,
-                acks: BTreeMap::new(),
+                acks: AscendingMap::default(),
                 waiters: Vec::new(),
                 tentative: BTreeMap::new(),
                 failures: BTreeMap::new(),
