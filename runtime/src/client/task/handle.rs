@@ -5,12 +5,12 @@
 
 use crate::base::clock::Clock;
 use crate::base::turn::{KeptBy, NextStep};
-use crate::base::wakers::{AckSink, Awaited, Wait, Wakers};
+use crate::base::wakers::{Awaited, Wait, Wakers};
 use crate::client::error::ConnectError;
 use futures_channel::oneshot;
 use sansocket_protocol::ascending::AscendingMap;
 use sansocket_protocol::client::{ClientState, Manager};
-use sansocket_protocol::socket::SocketKey;
+use sansocket_protocol::socket::{AckOutcome, SocketKey};
 use sansocket_protocol::time;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -64,7 +64,7 @@ pub(crate) struct ClientInner {
     /// Nobody holds the client any more: the task ends when all is done.
     pub(crate) abandoned: bool,
     armed: time::Instant,
-    pub(crate) acks: AscendingMap<(u64, SocketKey), AckSink>,
+    pub(crate) acks: AscendingMap<(u64, SocketKey), oneshot::Sender<AckOutcome>>,
     pub(crate) waiters: Vec<Waiter>,
     /// Those that connect only as long as somebody awaits it: nobody has called `start`, and they were not connected
     /// yet. Each with the number of its connections that had ended before.
