@@ -44,13 +44,7 @@ impl ClientSocket {
         let frame = self.namespace.encoder.event(event, None, args)?.compress(compress);
         let key = self.key()?;
         let watched = self.namespace.outgoing.watch(self.namespace.encoder.parser(), &frame);
-        let now = self.shared.handle.now();
-        self.shared.handle.with(|inner| {
-            if inner.ended {
-                return Err(SendError::Disconnected);
-            }
-            inner.machine.emit(now, key, frame)
-        })?;
+        self.shared.handle.emit(key, frame)?;
         self.show(watched);
         Ok(())
     }
