@@ -328,6 +328,8 @@ extern crate alloc;
 #[cfg(feature = "std")]
 extern crate std;
 
+#[doc(hidden)]
+pub mod ascending;
 mod attachments;
 pub mod client;
 #[cfg(feature = "cluster")]

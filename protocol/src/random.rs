@@ -45,6 +45,11 @@ impl Random {
         Self::new(seed)
     }
 
+    /// 32 random bits.
+    pub fn u32(&mut self) -> u32 {
+        self.0.next_u32()
+    }
+
     /// 64 random bits.
     pub fn u64(&mut self) -> u64 {
         self.0.next_u64()

@@ -492,6 +492,12 @@ impl Manager {
         frame: &Frame,
     ) -> Result<(), SendError> {
         self.check(now);
+        self.may_send(socket, frame)
+    }
+
+    /// Returns whether the server takes a frame of that size, and the budget has capacity for it.
+    #[inline]
+    fn may_send(&self, socket: Option<SocketKey>, frame: &Frame) -> Result<(), SendError> {
         if let Some(engine) = self.engine() {
             engine.check_size(frame)?;
         }

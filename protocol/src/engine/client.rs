@@ -31,7 +31,7 @@ pub use crate::engine::client::transmit::ClientTransmit;
 use self::upgrade::{Stage, Upgrade};
 use super::payload;
 use super::request::RequestId;
-use crate::cost::{CLIENT_MESSAGE, SHRINK_ABOVE, WRITABLE_BELOW, WRITE_AHEAD};
+use crate::cost::{CLIENT_MESSAGE, WRITABLE_BELOW, WRITE_AHEAD};
 use crate::engine::error::{Ended, EngineError};
 use crate::engine::packet::EnginePacket;
 use crate::engine::transport::TransportKind;
@@ -457,9 +457,6 @@ impl ClientSession {
                     }
                     return self.control.pop_front();
                 };
-                if self.out.is_empty() && self.out.capacity() > SHRINK_ABOVE {
-                    self.out = VecDeque::new();
-                }
                 let (message, compress) = match item {
                     Outgoing::Pong => (WireMessage::Text(Bytes::from_static(b"3")), false),
                     Outgoing::Message { message, compress } => {

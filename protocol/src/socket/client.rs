@@ -22,6 +22,7 @@ mod join;
 mod recovery;
 mod retries;
 mod sending;
+mod waiting;
 
 pub use crate::socket::client::config::SocketClientConfig;
 pub use crate::socket::client::event::{ClientSocketEvent, JoinError};
@@ -33,6 +34,7 @@ use super::error::SocketError;
 use super::json::data::PacketData;
 use super::packet::{Packet, PacketType, is_namespace};
 use super::parser::Part;
+use crate::ascending::AscendingMap;
 use crate::cost;
 use crate::engine::client::ClientSession;
 use crate::message::{Frame, WireMessage};
@@ -40,7 +42,7 @@ use crate::reason::{CloseReason, SendError};
 use crate::socket::json::reassembly::Reassembly;
 use crate::time::Instant;
 use alloc::boxed::Box;
-use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
+use alloc::collections::{BTreeSet, VecDeque};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
@@ -109,7 +111,7 @@ struct Socket {
     /// Frames that wait for the server's CONNECT.
     buffer: VecDeque<Buffered>,
     /// Awaited acknowledgements and their deadlines.
-    acks: BTreeMap<u64, Instant>,
+    acks: AscendingMap<u64, Instant>,
     /// Events that are sent until they are acknowledged.
     queue: VecDeque<Reliable>,
     /// Bytes of both, with [`cost::CLIENT_FRAME`] for each.
@@ -267,6 +269,7 @@ impl ClientSockets {
     /// The session ended.
     pub(crate) fn handle_closed(&mut self, reason: CloseReason) {
         self.reassembly = Reassembly::default();
+        self.give_back();
         for at in 0..self.sockets.len() {
             self.leave(at, reason);
         }
@@ -307,12 +310,11 @@ impl ClientSockets {
         }
         for socket in &mut self.sockets {
             let key = socket.key;
-            let over: BTreeSet<u64> =
-                socket.acks.iter().filter(|(_, deadline)| **deadline <= now).map(|(id, _)| *id).collect();
+            let mut over = BTreeSet::new();
+            socket.acks.retain(|id, deadline| *deadline > now || !over.insert(id));
             if over.is_empty() {
                 continue;
             }
-            socket.acks.retain(|id, _| !over.contains(id));
             // What was not sent yet never will be.
             socket.buffer.retain(|waiting| {
                 let late = waiting.ack.is_some_and(|id| over.contains(&id));
@@ -391,7 +393,7 @@ impl ClientSockets {
                     self.send_next(now, engine, at);
                     self.told(key, &done, AckOutcome::Answered(packet.into_args()));
                     self.rearm();
-                } else if socket.acks.remove(&id).is_some() {
+                } else if socket.acks.remove(id).is_some() {
                     let outcome = AckOutcome::Answered(packet.into_args());
                     self.answer(ClientSocketEvent::Ack { socket: key, id, outcome });
                 }
@@ -430,7 +432,7 @@ impl ClientSockets {
             inbox: VecDeque::new(),
             early: VecDeque::new(),
             buffer: VecDeque::new(),
-            acks: BTreeMap::new(),
+            acks: AscendingMap::default(),
             queue: VecDeque::new(),
             buffered: 0,
         });
@@ -508,33 +510,7 @@ impl ClientSockets {
         }
     }
 
-    /// Keeps the next events of a socket back until [`ClientSockets::release`].
-    pub(crate) fn hold(&mut self, socket: SocketKey) {
-        if let Some(found) = self.at(socket).and_then(|at| self.sockets.get_mut(at)) {
-            found.held = true;
-        }
-    }
-
-    /// Lets the events of a held socket go on.
-    pub(crate) fn release(&mut self, socket: SocketKey) {
-        if let Some(found) = self.at(socket).and_then(|at| self.sockets.get_mut(at)) {
-            found.held = false;
-        }
-    }
-
     // --- what is to be done -----------------------------------------------------------------------------------
-
-    /// The next event. Those of held sockets are passed over; answers never are.
-    pub(crate) fn poll_event(&mut self) -> Option<ClientSocketEvent> {
-        let event = self.answers.pop_front().or_else(|| self.next_event())?;
-        self.inbound = self.inbound.saturating_sub(event.weight());
-        Some(event)
-    }
-
-    /// Returns whether [`ClientSockets::poll_event`] has something.
-    pub(crate) fn has_event(&self) -> bool {
-        !self.answers.is_empty() || self.sockets.iter().any(|socket| !socket.held && !socket.inbox.is_empty())
-    }
 
     /// By when [`ClientSockets::handle_timeout`] is to be called.
     pub(crate) fn poll_timeout(&self) -> Instant {
@@ -545,27 +521,6 @@ impl ClientSockets {
 
     fn at(&self, socket: SocketKey) -> Option<usize> {
         self.sockets.iter().position(|found| found.key == socket)
-    }
-
-    fn next_event(&mut self) -> Option<ClientSocketEvent> {
-        let count = self.sockets.len();
-        for _ in 0..count {
-            let at = if self.turn < count { self.turn } else { 0 };
-            self.turn = at.saturating_add(1);
-            let Some(socket) = self.sockets.get_mut(at).filter(|socket| !socket.held) else { continue };
-            if let Some(event) = socket.inbox.pop_front() {
-                if socket.inbox.is_empty() && socket.inbox.capacity() > cost::SHRINK_ABOVE {
-                    socket.inbox = VecDeque::new();
-                }
-                return Some(event);
-            }
-        }
-        None
-    }
-
-    fn answer(&mut self, event: ClientSocketEvent) {
-        self.inbound = self.inbound.saturating_add(event.weight());
-        self.answers.push_back(event);
     }
 
     /// Sends the first event of a socket's queue, if it is not on its way.

@@ -29,6 +29,7 @@ use super::error::SocketError;
 use super::json::data::PacketData;
 use super::packet::{Packet, PacketType};
 use super::parser::{Parser, Part};
+use crate::ascending::AscendingMap;
 use crate::engine::Revision;
 use crate::message::{Frame, WireMessage};
 use crate::pace::{Pace, Turn};
@@ -38,7 +39,7 @@ use crate::socket::config::SocketServerConfig;
 use crate::socket::json::reassembly::Reassembly;
 use crate::time::Instant;
 use alloc::boxed::Box;
-use alloc::collections::{BTreeMap, VecDeque};
+use alloc::collections::VecDeque;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::mem;
@@ -74,7 +75,7 @@ struct Pending {
     /// Frames that wait behind the CONNECT reply.
     behind: Vec<Frame>,
     /// Awaited acknowledgements and their deadlines.
-    acks: BTreeMap<u64, Instant>,
+    acks: AscendingMap<u64, Instant>,
 }
 
 impl Socket {
@@ -89,7 +90,7 @@ impl Socket {
         self.pending.as_ref().is_some_and(|pending| !pending.waiting.is_empty())
     }
 
-    fn acks(&self) -> Option<&BTreeMap<u64, Instant>> {
+    fn acks(&self) -> Option<&AscendingMap<u64, Instant>> {
         self.pending.as_ref().map(|pending| &pending.acks)
     }
 
@@ -395,7 +396,7 @@ impl ServerSockets {
         for socket in &mut self.sockets {
             let key = socket.key;
             let Some(pending) = &mut socket.pending else { continue };
-            pending.acks.retain(|&id, &mut deadline| {
+            pending.acks.retain(|id, &deadline| {
                 let over = deadline <= now;
                 if over {
                     self.first.get_or_insert_default().answers.push_back(ServerSocketEvent::Ack {
@@ -450,7 +451,7 @@ impl ServerSockets {
             PacketType::Ack | PacketType::BinaryAck => {
                 // Unknown and repeated ids are ignored, as in the reference.
                 let acks = self.sockets[at].pending.as_mut().map(|pending| &mut pending.acks);
-                let is_awaited = |id: &u64| acks.is_some_and(|acks| acks.remove(id).is_some());
+                let is_awaited = |id: &u64| acks.is_some_and(|acks| acks.remove(*id).is_some());
                 if let Some(id) = packet.id().filter(is_awaited) {
                     let outcome = AckOutcome::Answered(packet.into_args());
                     let event = ServerSocketEvent::Ack { socket, id, outcome };
@@ -556,7 +557,7 @@ impl ServerSockets {
         for frame in behind {
             self.behind = self.behind.saturating_sub(frame.queued_len());
         }
-        for id in acks.into_keys() {
+        for (id, _) in acks.into_entries() {
             let outcome = AckOutcome::Disconnected;
             self.first.get_or_insert_default().answers.push_back(ServerSocketEvent::Ack {
                 socket: key,

@@ -26,6 +26,7 @@ pub(crate) struct InMemory(Arc<Mutex<World>>);
 struct World {
     now: Instant,
     wall_clock: SystemTime,
+    looks: usize,
     looks_at_wall_clock: usize,
     /// The deadlines of those timers that are awaited.
     timers: BTreeMap<u64, (Instant, Waker)>,
@@ -38,6 +39,7 @@ impl InMemory {
         Self(Arc::new(Mutex::new(World {
             now: Instant::now(),
             wall_clock: SystemTime::UNIX_EPOCH + Duration::from_secs(1 << 30),
+            looks: 0,
             looks_at_wall_clock: 0,
             timers: BTreeMap::new(),
             next_timer: 0,
@@ -75,6 +77,12 @@ impl InMemory {
         self.world().wall_clock -= time;
     }
 
+    /// Returns the number of times that the clock was looked at.
+    #[cfg(test)]
+    pub(crate) fn looks(&self) -> usize {
+        self.world().looks
+    }
+
     /// Returns the number of times that the time of day was asked for.
     #[cfg(test)]
     pub(crate) fn looks_at_wall_clock(&self) -> usize {
@@ -101,7 +109,9 @@ impl InMemory {
 
 impl Runtime for InMemory {
     fn now(&self) -> Instant {
-        self.world().now
+        let mut world = self.world();
+        world.looks += 1;
+        world.now
     }
 
     fn wall_clock(&self) -> SystemTime {

@@ -44,13 +44,7 @@ impl ClientSocket {
         let frame = self.namespace.encoder.event(event, None, args)?.compress(compress);
         let key = self.key()?;
         let watched = self.namespace.outgoing.watch(self.namespace.encoder.parser(), &frame);
-        let now = self.shared.handle.now();
-        self.shared.handle.with(|inner| {
-            if inner.ended {
-                return Err(SendError::Disconnected);
-            }
-            inner.machine.emit(now, key, frame)
-        })?;
+        self.shared.handle.emit(key, frame)?;
         self.show(watched);
         Ok(())
     }
@@ -203,12 +197,8 @@ impl ClientSocket {
         let sent =
             self.namespace.encoder.event(event, Some(id), args).map_err(EmitError::from).and_then(|frame| {
                 let frame = frame.compress(compress);
-                let sink = move |outcome| {
-                    // Nobody listens if the future was dropped.
-                    let _ = sender.send(outcome);
-                };
                 if self.shared.settings.reliable {
-                    return Ok(self.send_reliably(frame, id, Some(Box::new(sink)), timeout)?);
+                    return Ok(self.send_reliably(frame, id, Some(sender), timeout)?);
                 }
                 let key = self.key()?;
                 let watched = self.namespace.outgoing.watch(self.namespace.encoder.parser(), &frame);
@@ -219,7 +209,7 @@ impl ClientSocket {
                         return Err(SendError::Disconnected);
                     }
                     inner.machine.emit_with_ack(now, key, frame, id, deadline)?;
-                    inner.acks.insert((key, id), Box::new(sink));
+                    inner.acks.insert((id, key), sender);
                     Ok(())
                 })?;
                 self.show(watched);
@@ -244,7 +234,7 @@ impl ClientSocket {
         &self,
         frame: Frame,
         id: u64,
-        sink: Option<crate::base::wakers::AckSink>,
+        sender: Option<oneshot::Sender<AckOutcome>>,
         timeout: Option<Duration>,
     ) -> Result<(), SendError> {
         let key = self.key()?;
@@ -258,8 +248,8 @@ impl ClientSocket {
                 Some(limit) => inner.machine.emit_reliably_within(now, key, frame, id, limit)?,
                 None => inner.machine.emit_reliably(now, key, frame, id)?,
             }
-            if let Some(sink) = sink {
-                inner.acks.insert((key, id), sink);
+            if let Some(sender) = sender {
+                inner.acks.insert((id, key), sender);
             }
             Ok(())
         })?;

@@ -353,7 +353,7 @@ impl Socket {
         let key = self.0.key;
         self.0.session.with_inner(|inner| {
             inner.machine.emit_with_ack(key, frame, id, deadline)?;
-            inner.waiting_mut().acks.insert((key, id), (Box::new(sink), Since::new(now)));
+            inner.waiting_mut().acks.insert((id, key), (Box::new(sink), Since::new(now)));
             Ok(())
         })
     }

@@ -14,13 +14,13 @@ use crate::session::stats::Passed;
 use crate::websocket::deflate::connection::Deflate;
 use crate::websocket::wire::Traffic;
 use futures_channel::oneshot;
+use sansocket_protocol::ascending::AscendingMap;
 use sansocket_protocol::engine::{RequestId, Response, TransportKind};
 use sansocket_protocol::error::{CloseReason, SendError};
 use sansocket_protocol::server::{Connection, ServerEvent};
 use sansocket_protocol::socket::SocketKey;
 use sansocket_protocol::time;
 use std::any::Any;
-use std::collections::BTreeMap;
 use std::fmt;
 use std::future::Future;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -90,8 +90,8 @@ pub(crate) struct SessionInner {
 pub(crate) struct Waiting {
     pub(crate) requests: Vec<(RequestId, oneshot::Sender<Answer>)>,
     pub(crate) upgrades: Vec<(RequestId, Upgrade)>,
-    /// The awaited acknowledgements, and since when they are awaited.
-    pub(crate) acks: BTreeMap<(SocketKey, u64), (AckSink, Since)>,
+    /// The awaited acknowledgements, and since when they are awaited. Ids count up for all sockets of a session.
+    pub(crate) acks: AscendingMap<(u64, SocketKey), (AckSink, Since)>,
     /// The tasks that wait for capacity in the send buffer, or for messages to be written.
     ready: Wakers<Awaiting>,
 }
@@ -176,7 +176,8 @@ impl SessionHandle {
             inner.waiting.take().map(|waiting| *waiting).unwrap_or_default();
         // Handles of its sockets find them disconnected.
         inner.machine.abort(CloseReason::TransportError);
-        StillWaiting { requests, upgrades, acks: acks.into_values().collect(), ready: ready.take() }
+        let acks = acks.into_entries().map(|(_, ack)| ack).collect();
+        StillWaiting { requests, upgrades, acks, ready: ready.take() }
     }
 
     /// Ends a session that is left at the end of a drain, together with its handlers.
@@ -300,7 +301,7 @@ impl SessionInner {
 
     /// Takes out those who await an acknowledgement.
     pub(crate) fn take_ack(&mut self, socket: SocketKey, id: u64) -> Option<(AckSink, Since)> {
-        self.waiting.as_mut()?.acks.remove(&(socket, id))
+        self.waiting.as_mut()?.acks.remove((id, socket))
     }
 
     fn has_upgrades(&self) -> bool {

@@ -470,7 +470,7 @@ fn whoever_waits_for_a_session_is_told_when_its_task_is_dropped() {
     let (request, mut answer) = oneshot::channel();
     story.handle.with_inner(|inner| {
         let waiting = inner.waiting_mut();
-        waiting.acks.insert((a_socket(), 0), (sink, Since::default()));
+        waiting.acks.insert((0, a_socket()), (sink, Since::default()));
         waiting.requests.push((RequestId(100), request));
     });
     assert!(!capacity.is_over() && !written.is_over() && matches!(answer.try_recv(), Ok(None)));

@@ -377,8 +377,7 @@ impl Wire {
 
 /// Four bytes that nobody can foresee (RFC 6455, section 10.3).
 fn mask(masks: &mut Masks<'_>) -> Option<[u8; 4]> {
-    let [a, b, c, d, ..] = masks.as_mut()?.u64().to_le_bytes();
-    Some([a, b, c, d])
+    Some(masks.as_mut()?.u32().to_le_bytes())
 }
 
 #[cfg(test)]

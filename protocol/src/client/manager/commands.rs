@@ -154,7 +154,17 @@ impl Manager {
         frame: impl Into<Frame>,
     ) -> Result<(), SendError> {
         let frame = frame.into();
-        self.before_command(now, Some(socket), &frame)?;
+        self.check(now);
+        self.emit_in_turn(socket, frame)
+    }
+
+    /// As [`emit`](Self::emit), at the time of the last call that has brought one, for an event that follows closely: a
+    /// clock need not be read for each. A server that is silent for too long is found out by the next such call.
+    ///
+    /// # Errors
+    /// As for [`emit`](Self::emit).
+    pub fn emit_in_turn(&mut self, socket: SocketKey, frame: Frame) -> Result<(), SendError> {
+        self.may_send(Some(socket), &frame)?;
         self.with_sockets(|sockets, engine| sockets.emit(engine, socket, frame))
             .unwrap_or(Err(SendError::Disconnected))
     }

@@ -1,6 +1,6 @@
 //! The inputs of a client: everything that happens outside of it.
 
-use super::{Manager, State};
+use super::{Layer, Manager, State};
 use crate::engine::error::EngineError;
 use crate::engine::request::RequestId;
 use crate::engine::server::Incoming;
@@ -19,8 +19,9 @@ impl Manager {
             for packet in packets {
                 let message = self.owner(request).and_then(|engine| engine.handle_packet(now, packet));
                 self.settle_opened(now);
-                if let Some(message) = message {
-                    self.deliver(now, message);
+                match message {
+                    Some(message) => self.deliver(now, message),
+                    None => self.give_back(),
                 }
             }
             if let Some(engine) = self.owner(request) {
@@ -64,8 +65,9 @@ impl Manager {
         let message =
             self.owner(websocket).and_then(|engine| engine.handle_websocket(now, websocket, message));
         self.settle_opened(now);
-        if let Some(message) = message {
-            self.deliver(now, message);
+        match message {
+            Some(message) => self.deliver(now, message),
+            None => self.give_back(),
         }
         self.settle(now);
     }
@@ -88,8 +90,9 @@ impl Manager {
                 let read = ahead.next_of(&packet);
                 let message = self.owner(request).and_then(|engine| engine.handle_packet(now, packet));
                 self.settle_opened(now);
-                if let Some(message) = message {
-                    self.deliver_ahead(now, message, read);
+                match message {
+                    Some(message) => self.deliver_ahead(now, message, read),
+                    None => self.give_back(),
                 }
             }
             if let Some(engine) = self.owner(request) {
@@ -112,8 +115,9 @@ impl Manager {
         let message =
             self.owner(websocket).and_then(|engine| engine.handle_websocket(now, websocket, message));
         self.settle_opened(now);
-        if let Some(message) = message {
-            self.deliver_ahead(now, message, ahead.next());
+        match message {
+            Some(message) => self.deliver_ahead(now, message, ahead.next()),
+            None => self.give_back(),
         }
         self.settle(now);
     }
@@ -155,6 +159,15 @@ impl Manager {
     pub fn handle_unwritten_on(&mut self, websocket: RequestId, bytes: usize) {
         if let Some(engine) = self.owner(websocket).filter(|engine| engine.is_on(websocket)) {
             engine.handle_unwritten(bytes);
+        }
+    }
+
+    /// Gives memory back to the allocator that nothing is in. Packets without a message, such as the server's ping,
+    /// come seldom, and find most queues empty.
+    #[inline(never)]
+    fn give_back(&mut self) {
+        if let Layer::Sockets(sockets) = &mut self.layer {
+            sockets.give_back();
         }
     }
 

@@ -1,11 +1,10 @@
 //! Long-polling: what goes into a POST, and when to poll (protocol v4, "HTTP long-polling").
 
 use super::{Method, Outgoing, State};
-use crate::cost::{CLIENT_MESSAGE, SHRINK_ABOVE};
+use crate::cost::CLIENT_MESSAGE;
 use crate::engine::client::{ClientSession, ClientTransmit};
 use crate::engine::payload;
 use crate::message::WireMessage;
-use alloc::collections::VecDeque;
 use bytes::Bytes;
 
 /// The largest number of packets in one body: Python's server throws away a body of more, and says `OK`.
@@ -59,9 +58,6 @@ impl ClientSession {
                 Outgoing::Message { message: WireMessage::Binary(data), .. } => body.binary(data),
                 _ => body.text(bytes),
             }
-        }
-        if self.out.is_empty() && self.out.capacity() > SHRINK_ABOVE {
-            self.out = VecDeque::new();
         }
         body.finish()
     }

@@ -93,6 +93,8 @@ impl ClientSession {
                 if !self.out.iter().any(|item| matches!(item, Outgoing::Pong)) {
                     self.out.push_back(Outgoing::Pong);
                 }
+                // What was queued at the busiest time so far is no measure for the time until the next ping.
+                self.out.shrink_to_fit();
             }
             (State::Open, Ok(EnginePacket::Close)) => self.fail(Ended::plain(CloseReason::TransportClose)),
             (State::Open, Ok(_)) => {}

@@ -76,7 +76,7 @@ impl ClientSockets {
             // It would end the session, and all that is sent beside it.
             match waiting.ack {
                 Some(id) => {
-                    socket.acks.remove(&id);
+                    socket.acks.remove(id);
                     let outcome = AckOutcome::Unsent(error);
                     self.answers.push_back(ClientSocketEvent::Ack { socket: socket.key, id, outcome });
                 }
@@ -132,9 +132,9 @@ impl ClientSockets {
         let unsent: BTreeSet<u64> = socket.buffer.iter().filter_map(|waiting| waiting.ack).collect();
         let mut decided = Vec::new();
         socket.acks.retain(|id, _| {
-            let waits = unsent.contains(id);
+            let waits = unsent.contains(&id);
             if !waits {
-                decided.push(*id);
+                decided.push(id);
             }
             waits
         });

@@ -18,7 +18,7 @@ impl ClientSockets {
         found.buffered = 0;
         let unsent = mem::take(&mut found.buffer).into_iter().filter_map(|waiting| waiting.ack);
         for id in unsent {
-            found.acks.remove(&id);
+            found.acks.remove(id);
             let outcome = AckOutcome::Disconnected;
             self.answers.push_back(ClientSocketEvent::Ack { socket, id, outcome });
         }
@@ -133,7 +133,7 @@ impl ClientSockets {
     /// Returns whether one more acknowledgement may be awaited, under that id.
     pub(crate) fn may_await(&self, socket: SocketKey, id: u64) -> Result<(), SendError> {
         let found = self.at(socket).and_then(|at| self.sockets.get(at)).ok_or(SendError::Disconnected)?;
-        if found.acks.contains_key(&id) || found.queue.iter().any(|waiting| waiting.id == id) {
+        if found.acks.contains_key(id) || found.queue.iter().any(|waiting| waiting.id == id) {
             Err(SendError::DuplicateAck)
         } else if found.acks.len().saturating_add(found.queue.len()) >= self.config.max_pending_acks {
             Err(SendError::TooManyAcks)

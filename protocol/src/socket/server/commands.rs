@@ -1,6 +1,7 @@
 //! The commands of a connection's sockets: letting clients in, refusing them, sending, and taking sockets out.
 
 use super::{ServerSockets, State, legacy};
+use crate::ascending::AscendingMap;
 use crate::engine::Revision;
 use crate::engine::server::ServerSession;
 use crate::message::Frame;
@@ -9,7 +10,6 @@ use crate::socket::ids::SocketKey;
 use crate::socket::json::data::PacketData;
 use crate::socket::server::ServerSocketEvent;
 use crate::time::Instant;
-use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
 impl ServerSockets {
@@ -128,9 +128,9 @@ impl ServerSockets {
     /// Returns whether [`ServerSockets::emit_with_ack`] may await one more, under that id.
     pub(crate) fn may_await(&self, socket: SocketKey, id: u64) -> Result<(), SendError> {
         let acks = self.find(socket, State::Connected)?.1.acks();
-        if acks.is_some_and(|acks| acks.contains_key(&id)) {
+        if acks.is_some_and(|acks| acks.contains_key(id)) {
             Err(SendError::DuplicateAck)
-        } else if acks.map_or(0, BTreeMap::len) >= self.config.max_pending_acks {
+        } else if acks.map_or(0, AscendingMap::len) >= self.config.max_pending_acks {
             Err(SendError::TooManyAcks)
         } else {
             Ok(())

@@ -50,10 +50,11 @@ impl Driver {
                     self.event(socket, args, ack, connection, context);
                 }
                 ClientEvent::Socket(ClientSocketEvent::Ack { socket, id, outcome }) => {
-                    let sink = inner.acks.remove(&(socket, id));
+                    let sender = inner.acks.remove((id, socket));
                     drop(inner);
-                    if let Some(sink) = sink {
-                        sink(outcome);
+                    if let Some(sender) = sender {
+                        // Nobody listens if the future was dropped.
+                        let _ = sender.send(outcome);
                     } else if let AckOutcome::Unsent(error) = outcome {
                         self.unsent(socket, error);
                     }

@@ -588,8 +588,8 @@ impl Drop for Driver {
             wakers.append(&mut inner.take_finals());
             (acks, waiters, wakers)
         };
-        for sink in acks.into_values() {
-            sink(AckOutcome::Disconnected);
+        for (_, sender) in acks.into_entries() {
+            let _ = sender.send(AckOutcome::Disconnected);
         }
         for waiter in waiters {
             let _ = waiter.sender.send(Err(ConnectError::Disconnected));

@@ -5,11 +5,14 @@
 
 use crate::base::clock::Clock;
 use crate::base::turn::{KeptBy, NextStep};
-use crate::base::wakers::{AckSink, Awaited, Wait, Wakers};
+use crate::base::wakers::{Awaited, Wait, Wakers};
 use crate::client::error::ConnectError;
 use futures_channel::oneshot;
+use sansocket_protocol::ascending::AscendingMap;
 use sansocket_protocol::client::{ClientState, Manager};
-use sansocket_protocol::socket::SocketKey;
+use sansocket_protocol::error::SendError;
+use sansocket_protocol::message::Frame;
+use sansocket_protocol::socket::{AckOutcome, SocketKey};
 use sansocket_protocol::time;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -56,6 +59,8 @@ pub(crate) struct ClientInner {
     pub(crate) machine: Manager,
     waker: Option<Waker>,
     awake: bool,
+    /// An event has brought the time since the task is awake.
+    timed: bool,
     /// Handlers are at work, and events may wait for them.
     busy: bool,
     /// The task is gone: nothing will be sent any more.
@@ -63,7 +68,7 @@ pub(crate) struct ClientInner {
     /// Nobody holds the client any more: the task ends when all is done.
     pub(crate) abandoned: bool,
     armed: time::Instant,
-    pub(crate) acks: BTreeMap<(SocketKey, u64), AckSink>,
+    pub(crate) acks: AscendingMap<(u64, SocketKey), oneshot::Sender<AckOutcome>>,
     pub(crate) waiters: Vec<Waiter>,
     /// Those that connect only as long as somebody awaits it: nobody has called `start`, and they were not connected
     /// yet. Each with the number of its connections that had ended before.
@@ -85,11 +90,12 @@ impl ClientHandle {
                 machine,
                 waker: None,
                 awake: false,
+                timed: false,
                 busy: false,
                 ended: false,
                 abandoned: false,
                 armed: time::Instant::FAR_FUTURE,
-                acks: BTreeMap::new(),
+                acks: AscendingMap::default(),
                 waiters: Vec::new(),
                 tentative: BTreeMap::new(),
                 failures: BTreeMap::new(),
@@ -125,6 +131,19 @@ impl ClientHandle {
         result
     }
 
+    /// Emits an event. The clock is looked at once for all events of a turn of the task.
+    pub(crate) fn emit(&self, socket: SocketKey, frame: Frame) -> Result<(), SendError> {
+        self.with(|inner| {
+            if inner.ended {
+                return Err(SendError::Disconnected);
+            }
+            if inner.awake && std::mem::replace(&mut inner.timed, true) {
+                return inner.machine.emit_in_turn(socket, frame);
+            }
+            inner.machine.emit(self.now(), socket, frame)
+        })
+    }
+
     // --- the task's side ------------------------------------------------------------------------------------------
 
     /// The task looks at everything from now on. Returns whether it was woken by a command, and other tasks are likely
@@ -132,6 +151,7 @@ impl ClientHandle {
     pub(crate) fn wake_up(&self) -> bool {
         let mut inner = self.lock();
         inner.awake = true;
+        inner.timed = false;
         inner.acks.len() > 1 && inner.machine.has_transmit()
     }
 

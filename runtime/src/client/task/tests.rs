@@ -4,7 +4,7 @@ use crate::base::error::AckError;
 use crate::base::in_memory::{self, FarEnd, InMemory, NearEnd, Task};
 use crate::base::runtime::{BoxFuture, Runtime, Stream};
 use crate::client::net::dial::Dial;
-use crate::client::{Client, ClientBuilder, ClientOptions};
+use crate::client::{Client, ClientBuilder, ClientOptions, ClientSocket};
 use crate::websocket::{accept_key, write_text};
 use sansocket_protocol::engine::TransportKind;
 use std::future::{Future, ready};
@@ -107,6 +107,23 @@ fn a_turn_ends_after_about_a_millisecond_of_handlers() {
             assert!(handled <= most, "{handled} events of {takes} us in one turn");
         }
     }
+}
+
+#[test]
+fn the_events_of_a_turn_take_one_look_at_the_clock() {
+    let mut story = Story::joined(Duration::ZERO);
+    story.client.on("much", |socket: ClientSocket| {
+        for number in 0..100 {
+            socket.emit("work", &number).unwrap();
+        }
+        ready(())
+    });
+    let before = story.runtime.looks();
+    story.far.send(&text(r#"42["much"]"#));
+    story.task.settle();
+    assert!(story.far.take().len() > 100 * r#"42["work",0]"#.len());
+    let looks = story.runtime.looks() - before;
+    assert!(looks <= 10, "{looks} looks at the clock");
 }
 
 #[test]
