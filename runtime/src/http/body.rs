@@ -51,7 +51,8 @@ pub(crate) async fn read_body<B: HttpBody>(
     let mut whole = Vec::new();
     let upper = body.size_hint().upper().and_then(|upper| usize::try_from(upper).ok());
     let most = upper.map_or(limit, |upper| upper.min(limit));
-    while let Some(frame) = body.frame().await {
+    while !body.is_end_stream() {
+        let Some(frame) = body.frame().await else { break };
         let Ok(mut data) = frame.map_err(drop)?.into_data() else { continue };
         let bytes = data.remaining();
         let before = first.as_ref().map_or(0, Bytes::len) + whole.len();
@@ -86,8 +87,13 @@ fn append(whole: &mut Vec<u8>, part: &[u8], most: usize) {
     whole.extend_from_slice(part);
 }
 
-/// Gives a session the body of a POST.
-pub(crate) fn hand_body(session: &SessionHandle, request: RequestId, body: Body, counters: &Counters) {
+/// Gives a session the body of a POST. Returns the answer if it is there at once, and who was to send it.
+pub(crate) fn hand_body(
+    session: &SessionHandle,
+    request: RequestId,
+    body: Body,
+    counters: &Counters,
+) -> Option<(oneshot::Sender<Answer>, Answer)> {
     if let Body::Complete(bytes) = &body {
         counters.polling_bytes_in.fetch_add(bytes.len() as u64, Ordering::Relaxed);
     }
@@ -103,7 +109,7 @@ pub(crate) fn hand_body(session: &SessionHandle, request: RequestId, body: Body,
         Ok(inner.take_answer(request))
     });
     let (reader, body) = match handed {
-        Ok(answer) => return give(answer),
+        Ok(answer) => return answer,
         // The application's parser runs without the lock.
         Err(unread) => unread,
     };
@@ -113,20 +119,13 @@ pub(crate) fn hand_body(session: &SessionHandle, request: RequestId, body: Body,
         _ => ReadAhead::default(),
     };
     let now = session.now();
-    give(session.with_inner(|inner| {
+    session.with_inner(|inner| {
         let machine = &mut inner.machine;
         let pong = timing.before_input(machine);
         machine.handle_body_ahead(now, request, body, ahead);
         timing.after_input(&pong, machine, now);
         inner.take_answer(request)
-    }));
-}
-
-/// Gives the answer to the request that waits for it.
-fn give(answer: Option<(oneshot::Sender<Answer>, Answer)>) {
-    if let Some((sender, answer)) = answer {
-        let _ = sender.send(answer);
-    }
+    })
 }
 
 /// Reads the rest of a body that nobody wants, up to a bound.

@@ -42,7 +42,7 @@ use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 #[cfg(feature = "cluster")]
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -338,9 +338,9 @@ impl Gate {
         self.note_request(&session, request, peer);
         // While the session is there: its task ends with the answer to this, which is not written by then.
         let running = self.shutdown.start();
-        let (mut handed, wants) = self.hand_over(&session, &parsed)?;
+        let (mut handed, receiver, wants) = self.hand_over(&session, &parsed)?;
         let mut body = (!body.is_end_stream()).then(|| Box::pin(body));
-        let answer = self.answer_to(&mut handed, wants, body.as_mut().map(Pin::as_mut)).await?;
+        let answer = self.answer_to(&handed, receiver, wants, body.as_mut().map(Pin::as_mut)).await?;
         handed.answered = true;
         match (answer, switch) {
             (Ok(Answer::Respond(mut reply)), _) => {
@@ -442,9 +442,9 @@ impl Gate {
         &self,
         session: &'a SessionHandle,
         head: &ParsedHead<'_>,
-    ) -> Result<(Handed<'a>, Wants), CoreResponse> {
+    ) -> Result<(Handed<'a>, oneshot::Receiver<Answer>, Wants), CoreResponse> {
         let id = RequestId(self.next_request.fetch_add(1, Ordering::Relaxed));
-        let (sender, answer) = oneshot::channel();
+        let (sender, receiver) = oneshot::channel();
         let wants = session.with_inner(|inner| {
             if inner.is_ended() {
                 return None;
@@ -455,7 +455,7 @@ impl Gate {
             Some(inner.machine.handle_parsed_request(session.now(), id, head))
         });
         match wants {
-            Some(wants) => Ok((Handed { session, id, answer, answered: false }, wants)),
+            Some(wants) => Ok((Handed { session, id, answered: false }, receiver, wants)),
             None => Err(CoreResponse::refusal(RefusalCode::UnknownSession)),
         }
     }
@@ -463,7 +463,8 @@ impl Gate {
     /// The session's answer, which may come while the body, if there is one, is still on the way.
     pub(super) async fn answer_to<B: HttpBody>(
         &self,
-        handed: &mut Handed<'_>,
+        handed: &Handed<'_>,
+        mut receiver: oneshot::Receiver<Answer>,
         wants: Wants,
         body: Option<Pin<&mut B>>,
     ) -> Result<Result<Answer, oneshot::Canceled>, CoreResponse> {
@@ -475,16 +476,25 @@ impl Gate {
                 }
                 true
             };
-            let read = async {
-                match body {
-                    Some(body) => read_body(body, limit, alive).await,
-                    None => Ok(engine::Body::Complete(Bytes::new())),
-                }
+            let first = {
+                // Pinned here: a future that is passed by value has its place twice in the one that it is passed to.
+                let read = pin!(async {
+                    match body {
+                        Some(body) => read_body(body, limit, alive).await,
+                        None => Ok(engine::Body::Complete(Bytes::new())),
+                    }
+                });
+                let read = pin!(or_answer(&mut receiver, read));
+                runtime::timeout(self.runtime(), self.deadlines.body, read).await
             };
-            let read = or_answer(&mut handed.answer, read);
-            match runtime::timeout(self.runtime(), self.deadlines.body, read).await {
+            match first {
                 Some(First::Body(Ok(body))) => {
-                    hand_body(session, id, body, &self.counters);
+                    if let Some((sender, answer)) = hand_body(session, id, body, &self.counters) {
+                        // First the receiver: a sender that goes wakes the task that waits, which is this one.
+                        drop(receiver);
+                        drop(sender);
+                        return Ok(Ok(answer));
+                    }
                 }
                 Some(First::Answer(answer)) => return Ok(answer),
                 // The session hears of it as `handed` is dropped.
@@ -495,7 +505,7 @@ impl Gate {
                 }
             }
         }
-        Ok((&mut handed.answer).await)
+        Ok(receiver.await)
     }
 
     /// The response that carries a session's answer.

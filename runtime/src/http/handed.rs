@@ -2,8 +2,7 @@
 
 use crate::http::connections::Place;
 use crate::http::head_deadline::Heads;
-use crate::session::handle::{Answer, SessionHandle, Upgrade};
-use futures_channel::oneshot;
+use crate::session::handle::{SessionHandle, Upgrade};
 use sansocket_protocol::engine::{RefusalCode, RequestId, Response as CoreResponse};
 use std::sync::Arc;
 
@@ -11,7 +10,6 @@ use std::sync::Arc;
 pub(super) struct Handed<'a> {
     pub(super) session: &'a SessionHandle,
     pub(super) id: RequestId,
-    pub(super) answer: oneshot::Receiver<Answer>,
     pub(super) answered: bool,
 }
 

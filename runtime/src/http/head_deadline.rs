@@ -127,13 +127,16 @@ impl SharedTimer {
 pub(crate) struct HeadTimer {
     heads: Arc<Heads>,
     first_head: Duration,
+    /// The beginning of the connection.
+    begun: Instant,
     is_later: AtomicBool,
 }
 
 impl HeadTimer {
     /// `first_head` is what is left of the time for the first one.
     pub(crate) fn new(heads: Arc<Heads>, first_head: Duration) -> Self {
-        Self { heads, first_head, is_later: AtomicBool::new(false) }
+        let begun = heads.runtime.now();
+        Self { heads, first_head, begun, is_later: AtomicBool::new(false) }
     }
 
     fn after(&self, limit: Duration, awaits_first_byte: bool) -> Pin<Box<dyn hyper::rt::Sleep>> {
@@ -180,8 +183,10 @@ impl hyper::rt::Timer for HeadTimer {
         self.after(self.heads.deadlines.keep_alive, true)
     }
 
+    /// hyper reckons its deadlines from this, and they are not looked at: any time will do, and the clock is not asked for
+    /// each head.
     fn now(&self) -> Instant {
-        self.heads.runtime.now()
+        self.begun
     }
 
     fn reset(&self, sleep: &mut Pin<Box<dyn hyper::rt::Sleep>>, deadline: Instant) {

@@ -137,11 +137,11 @@ impl Gate {
         let Some(session) = self.session(&request.session) else { return ForwardedAnswer::NoSession };
         let (target, headers) = (request.target(), request.headers());
         let head = RequestHead { method: request.method(), target: &target, headers: &headers };
-        let Ok((mut handed, wants)) = self.hand_over(&session, &head.parse()) else {
+        let Ok((mut handed, receiver, wants)) = self.hand_over(&session, &head.parse()) else {
             return ForwardedAnswer::NoSession;
         };
         let body = pin!(Full::new(request.body));
-        let answer = match self.answer_to(&mut handed, wants, Some(body)).await {
+        let answer = match self.answer_to(&handed, receiver, wants, Some(body)).await {
             Ok(answer) => answer,
             // The body is there, so it neither breaks off nor takes its time.
             Err(reply) => return ForwardedAnswer::Response(reply),
