@@ -1,11 +1,12 @@
-//! The task of a session, played at random in virtual time: a client on polling and WebSocket, streams that take and give
-//! a few bytes at a time, handlers that wait, broken connections.
+//! The task of a session, played at random in virtual time: a client on polling and WebSocket, streams that take and
+//! give a few bytes at a time, handlers that wait, broken connections.
 //!
-//! The task may move about: then each of its turns has another waker, and the earlier ones wake nobody. Whenever it rests, a turn
-//! that nothing has asked for must change nothing, or a wake-up was missed; and all that could have happened has.
+//! The task may move about: then each of its turns has another waker, and the earlier ones wake nobody. Whenever it
+//! rests, a turn that nothing has asked for must change nothing, or a wake-up was missed; and all that could have
+//! happened has.
 //!
-//! A play is a function of bytes. The tests draw them, and so does the fuzz target `session`: `fuzz/` compiles these files
-//! together with those that the task needs, and without the rest of the runtime.
+//! A play is a function of bytes. The tests draw them, and so does the fuzz target `session`: `fuzz/` compiles these
+//! files together with those that the task needs, and without the rest of the runtime.
 
 use crate::base::clock::Clock;
 use crate::base::in_memory::{InMemory, Task};
