@@ -17,9 +17,11 @@ pub(crate) struct Scenario {
     pub(crate) prepare: fn(&Test) -> Round<'_>,
 }
 
-pub(crate) const SCENARIOS: [Scenario; 8] = [
+pub(crate) const SCENARIOS: [Scenario; 10] = [
     Scenario { name: "echo", rounds: 20, prepare: echo },
     Scenario { name: "ack", rounds: 40, prepare: ack },
+    Scenario { name: "echo_at_once", rounds: 20, prepare: echo },
+    Scenario { name: "ack_at_once", rounds: 40, prepare: ack },
     Scenario { name: "bin1k", rounds: 20, prepare: bin1k },
     Scenario { name: "delivery", rounds: 10, prepare: delivery },
     Scenario { name: "connect", rounds: 10, prepare: connect },

@@ -3,14 +3,14 @@
 use crate::base::error::HandlerError;
 use crate::handler::extract::Requirements;
 use crate::handler::kind::{Context, Kind};
-use crate::handler::{BoxHandlerFuture, Handler};
+use crate::handler::{Begun, Handler};
 use std::marker::PhantomData;
 use std::sync::Arc;
 
 /// A handler of any parameters.
 pub trait AnyHandler<K: Kind>: Send + Sync {
     /// Extracts the parameters and begins the handler.
-    fn call(&self, context: &mut Context<K>) -> Result<BoxHandlerFuture<K>, HandlerError>;
+    fn call(&self, context: &mut Context<K>) -> Result<Begun<K>, HandlerError>;
 
     /// Says what the server must have before it serves.
     fn requires(&self, requirements: &mut Requirements);
@@ -22,7 +22,7 @@ struct Erased<H, Params> {
 }
 
 impl<K: Kind, Params, H: Handler<K, Params>> AnyHandler<K> for Erased<H, Params> {
-    fn call(&self, context: &mut Context<K>) -> Result<BoxHandlerFuture<K>, HandlerError> {
+    fn call(&self, context: &mut Context<K>) -> Result<Begun<K>, HandlerError> {
         self.handler.call(context)
     }
 

@@ -3,6 +3,7 @@
 use crate::base::trace::{Span, in_scope};
 use crate::handler::ack::AckTarget;
 use crate::handler::kind::{IntoOutcome, Kind};
+use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -35,6 +36,49 @@ where
 
 /// The future of a handler of kind `K`, whatever its type.
 pub type BoxHandlerFuture<K> = Pin<Box<dyn HandlerFuture<K>>>;
+
+/// A handler that has begun.
+pub enum Begun<K: Kind> {
+    /// It awaits nothing, and is done: no future was put on the heap for it.
+    Done(K::Outcome),
+    /// It is async.
+    Waits(BoxHandlerFuture<K>),
+}
+
+impl<K: Kind> Begun<K> {
+    /// As a future, whatever it is.
+    pub(crate) fn into_future(self) -> BoxHandlerFuture<K> {
+        match self {
+            Self::Done(outcome) => Box::pin(Done(Some(outcome))),
+            Self::Waits(future) => future,
+        }
+    }
+}
+
+impl<K: Kind> fmt::Debug for Begun<K> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Done(_) => "Done(..)",
+            Self::Waits(_) => "Waits(..)",
+        })
+    }
+}
+
+/// The outcome of a handler that is done, as a future.
+struct Done<O>(Option<O>);
+
+// Nothing in it is pinned.
+impl<O> Unpin for Done<O> {}
+
+impl<K: Kind> HandlerFuture<K> for Done<K::Outcome> {
+    fn poll_outcome(
+        mut self: Pin<&mut Self>,
+        _: Option<&AckTarget>,
+        _: &mut Context<'_>,
+    ) -> Poll<K::Outcome> {
+        self.0.take().map_or(Poll::Pending, Poll::Ready)
+    }
+}
 
 /// Waits for the outcome of a handler, whose value is for that acknowledgement. No async function: the futures around it
 /// would have room for it twice.

@@ -10,7 +10,7 @@ use crate::handler::kind::{Acks, Context, EventInput, Kind};
 use crate::handler::peer::Peer;
 use crate::handler::peer::sealed::{Apart, HandlerPeer as _};
 use crate::handler::table::{Listener, Runs};
-use crate::handler::{AnyHandler, BoxHandlerFuture, OutcomeOf, SharedHandler, Spanned};
+use crate::handler::{AnyHandler, Begun, BoxHandlerFuture, OutcomeOf, SharedHandler, Spanned};
 use sansocket_protocol::message::Frame;
 use sansocket_protocol::socket::{Args, SocketKey};
 use std::cell::RefCell;
@@ -194,11 +194,19 @@ pub(crate) fn begin_sole<K: Acks>(
         // Extractors and the beginning of the handler are within the span, too.
         Some(span) => {
             let called = in_scope(&span, || call_acking(&mut context, handler));
-            called.map(|future| -> BoxHandlerFuture<K> { Box::pin(Spanned { span, future }) })
+            called.map(|begun| match begun {
+                Begun::Waits(future) => Begun::Waits(Box::pin(Spanned { span, future })),
+                done => done,
+            })
         }
     };
     let mut future = match called {
-        Ok(future) => future,
+        Ok(Begun::Waits(future)) => future,
+        Ok(Begun::Done(outcome)) => {
+            mem::forget(unwinding);
+            finish(&context.peer, Some(event), context.input.ack.as_ref(), outcome);
+            return None;
+        }
         Err(error) => {
             mem::forget(unwinding);
             context.report_and_answer(&error);
@@ -226,7 +234,7 @@ pub(crate) fn begin_sole<K: Acks>(
 pub(crate) fn call_acking<K: Acks>(
     context: &mut Context<K>,
     handler: &dyn AnyHandler<K>,
-) -> Result<BoxHandlerFuture<K>, HandlerError> {
+) -> Result<Begun<K>, HandlerError> {
     let called = handler.call(context);
     if mem::take(&mut context.input.is_ack_taken) && called.is_ok() {
         context.input.ack = None;
@@ -264,7 +272,8 @@ pub(crate) async fn run_listeners<K: Acks>(mut context: Context<K>, listeners: &
             }
         }
         let outcome = match call_acking(&mut context, &**handler) {
-            Ok(future) => OutcomeOf { future, ack: context.input.ack.as_ref() }.await,
+            Ok(Begun::Waits(future)) => OutcomeOf { future, ack: context.input.ack.as_ref() }.await,
+            Ok(Begun::Done(outcome)) => outcome,
             Err(error) => Err(error),
         };
         match outcome {
@@ -322,8 +331,10 @@ pub(crate) async fn run<K: Kind>(
     context: &mut Context<K>,
     handler: &dyn AnyHandler<K>,
 ) -> Result<K::Outcome, HandlerError> {
-    let future = handler.call(context)?;
-    Ok(OutcomeOf { future, ack: context.ack() }.await)
+    match handler.call(context)? {
+        Begun::Waits(future) => Ok(OutcomeOf { future, ack: context.ack() }.await),
+        Begun::Done(outcome) => Ok(outcome),
+    }
 }
 
 /// Runs a handler whose errors are told to the error hook, which may answer the event. `None` after an error.

@@ -225,6 +225,11 @@ impl<K: Kind> Context<K> {
         K::event(&self.input)?.ack.as_ref()
     }
 
+    /// The same, unless an extractor has taken it over.
+    pub(crate) fn untaken_ack(&self) -> Option<&AckTarget> {
+        K::event(&self.input).filter(|event| !event.is_ack_taken)?.ack.as_ref()
+    }
+
     /// Tells the error hook. What comes back is its answer to whoever awaits the acknowledgement.
     pub(crate) fn report(&self, error: &HandlerError) -> Option<Frame> {
         let input = K::event(&self.input);

@@ -73,7 +73,7 @@ pub(crate) mod typed;
 #[cfg(feature = "typescript")]
 pub(crate) mod typescript;
 
-pub use future::{BoxHandlerFuture, HandlerFuture};
+pub use future::{Begun, BoxHandlerFuture, HandlerFuture};
 pub use kind::{
     Acks, Context, Departure, EventInput, HasArgs, HasReason, IntoOutcome, Kind, NotLetIn, OnClientConnect,
     OnClientConnectError, OnClientDisconnect, OnClientEvent, OnConnect, OnConnected, OnDisconnect,
@@ -88,7 +88,7 @@ pub(crate) use future::{OutcomeOf, Spanned};
 
 use crate::base::error::HandlerError;
 use crate::handler::extract::{FromContext, Requirements};
-use std::future::{Future, ready};
+use std::future::Future;
 
 /// A function, async or not, that is a handler of kind `K`; `Params` are its parameters.
 ///
@@ -116,7 +116,7 @@ pub trait Handler<K: Kind, Params>: Send + Sync + 'static {
     ///
     /// # Errors
     /// If a parameter cannot be extracted.
-    fn call(&self, context: &mut Context<K>) -> Result<BoxHandlerFuture<K>, HandlerError>;
+    fn call(&self, context: &mut Context<K>) -> Result<Begun<K>, HandlerError>;
 
     /// Says what the server must have before it serves: see [`FromContext::requires`].
     fn requires(&self, _: &mut Requirements) {}
@@ -139,10 +139,10 @@ macro_rules! handlers {
             $($last: FromContext<K>,)?
         {
             #[allow(non_snake_case, unused_variables)]
-            fn call(&self, context: &mut Context<K>) -> Result<BoxHandlerFuture<K>, HandlerError> {
+            fn call(&self, context: &mut Context<K>) -> Result<Begun<K>, HandlerError> {
                 $(let $param = $param::from_context(context)?;)*
                 $(let $last = $last::from_context_at_last(context)?;)?
-                Ok(Box::pin(self($($param,)* $($last)?)))
+                Ok(Begun::Waits(Box::pin(self($($param,)* $($last)?))))
             }
 
             #[allow(unused_variables)]
@@ -156,15 +156,16 @@ macro_rules! handlers {
         where
             K: Kind,
             F: Fn($($param,)* $($last)?) -> Output + Send + Sync + 'static,
-            Output: IntoOutcome<K::Outcome> + Send + 'static,
+            Output: IntoOutcome<K::Outcome>,
             $($param: FromContext<K>,)*
             $($last: FromContext<K>,)?
         {
             #[allow(non_snake_case, unused_variables)]
-            fn call(&self, context: &mut Context<K>) -> Result<BoxHandlerFuture<K>, HandlerError> {
+            fn call(&self, context: &mut Context<K>) -> Result<Begun<K>, HandlerError> {
                 $(let $param = $param::from_context(context)?;)*
                 $(let $last = $last::from_context_at_last(context)?;)?
-                Ok(Box::pin(ready(self($($param,)* $($last)?))))
+                let value = self($($param,)* $($last)?);
+                Ok(Begun::Done(value.into_outcome(context.untaken_ack())))
             }
 
             #[allow(unused_variables)]

@@ -5,10 +5,10 @@ use crate::handler::ack::{AckTarget, IntoAck, Reply, reply};
 use crate::handler::erased::{AnyHandler, SharedHandler};
 use crate::handler::extract::{FromContext, Requirements};
 use crate::handler::kind::{Acks, Context};
-use crate::handler::{AtOnce, BoxHandlerFuture};
+use crate::handler::{AtOnce, Begun};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use std::future::{Future, ready};
+use std::future::Future;
 use std::marker::PhantomData;
 use std::sync::Arc;
 
@@ -142,7 +142,7 @@ pub trait TypedHandler<E: TypedEvent, K: Acks, Params>: Send + Sync + 'static {
     ///
     /// # Errors
     /// If a parameter cannot be extracted.
-    fn call(&self, context: &mut Context<K>) -> Result<BoxHandlerFuture<K>, HandlerError>;
+    fn call(&self, context: &mut Context<K>) -> Result<Begun<K>, HandlerError>;
 
     /// Says what the server must have before it serves: see [`FromContext::requires`].
     fn requires(&self, _: &mut Requirements) {}
@@ -160,11 +160,11 @@ macro_rules! handlers {
             $($param: FromContext<K>,)*
         {
             #[allow(non_snake_case)]
-            fn call(&self, context: &mut Context<K>) -> Result<BoxHandlerFuture<K>, HandlerError> {
+            fn call(&self, context: &mut Context<K>) -> Result<Begun<K>, HandlerError> {
                 $(let $param = $param::from_context(context)?;)*
                 let payload = context.input().args().decode::<E::Payload>()?;
                 let future = self($($param,)* payload);
-                Ok(Box::pin(async move { Answered::<E::Answer>(future.await.into_answer()) }))
+                Ok(Begun::Waits(Box::pin(async move { Answered::<E::Answer>(future.await.into_answer()) })))
             }
 
             #[allow(unused_variables)]
@@ -182,10 +182,11 @@ macro_rules! handlers {
             $($param: FromContext<K>,)*
         {
             #[allow(non_snake_case)]
-            fn call(&self, context: &mut Context<K>) -> Result<BoxHandlerFuture<K>, HandlerError> {
+            fn call(&self, context: &mut Context<K>) -> Result<Begun<K>, HandlerError> {
                 $(let $param = $param::from_context(context)?;)*
                 let payload = context.input().args().decode::<E::Payload>()?;
-                Ok(Box::pin(ready(Answered::<E::Answer>(self($($param,)* payload).into_answer()))))
+                let answered = Answered::<E::Answer>(self($($param,)* payload).into_answer());
+                Ok(Begun::Done(answered.into_ack(context.untaken_ack())))
             }
 
             #[allow(unused_variables)]
@@ -220,7 +221,7 @@ struct Typed<E, H, Params> {
 }
 
 impl<E: TypedEvent, K: Acks, Params, H: TypedHandler<E, K, Params>> AnyHandler<K> for Typed<E, H, Params> {
-    fn call(&self, context: &mut Context<K>) -> Result<BoxHandlerFuture<K>, HandlerError> {
+    fn call(&self, context: &mut Context<K>) -> Result<Begun<K>, HandlerError> {
         self.handler.call(context)
     }
 

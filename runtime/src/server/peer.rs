@@ -122,7 +122,7 @@ impl HandlerPeer for Socket {
         };
         let event = EventLabel::of(&context.input.args);
         let future = match call_acking(context, handler) {
-            Ok(future) => future,
+            Ok(begun) => begun.into_future(),
             // Other listeners may still answer: it is for want of theirs.
             Err(error) => return Apart::Failed(context.report(&error)),
         };
