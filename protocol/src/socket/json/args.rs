@@ -113,7 +113,7 @@ impl Args {
             .map_err(|error| error.refuse(kind))?;
         judge(&parser, &checked, checked.elements)?;
         let text = Bytes::copy_from_slice(json.as_bytes());
-        let mut shape = Shape::list(&text, start, checked);
+        let mut shape = Shape::list(&text, start, &checked);
         if !attachments.is_empty() {
             let names = placeholder::check(json.as_bytes(), attachments.len(), checked.has_escapes)
                 .ok_or(PacketError::IllegalPlaceholder { announced: attachments.len() })?;

@@ -64,7 +64,8 @@ pub(in crate::socket) fn decode(parser: &Parser, text: Bytes) -> Result<Packet, 
     let id = if end == at { None } else { Some(id.ok_or(PacketError::IdOverflow)?) };
 
     let data = skip_blanks(bytes, end);
-    let (mut shape, checked) = check(parser, kind, bytes, data)?;
+    let mut checked = Checked::default();
+    let mut shape = check(parser, kind, bytes, data, &mut checked)?;
     let mut repeats = false;
     if attachments > 0 {
         let json = bytes.get(data..).unwrap_or_default();
@@ -98,16 +99,17 @@ fn digits(text: &[u8], at: usize) -> (Option<u64>, usize) {
 }
 
 /// Checks the payload, which begins at `data` with something else than a blank, and need not be there. Says where its
-/// parts are, and what was found in it.
+/// parts are, and writes to `checked` what was found in it.
 #[allow(clippy::arithmetic_side_effects, reason = "proof: `data` is the position of a byte")]
 fn check(
     parser: &Parser,
     kind: PacketType,
     bytes: &[u8],
     data: usize,
-) -> Result<(Shape, Checked), PacketError> {
+    checked: &mut Checked,
+) -> Result<Shape, PacketError> {
     let invalid = |at, reason: &str| PacketError::InvalidPayload { kind, at, reason: reason.to_string() };
-    let Some(&first) = bytes.get(data) else { return Ok((Shape::default(), Checked::default())) };
+    let Some(&first) = bytes.get(data) else { return Ok(Shape::default()) };
     let fits = match kind {
         PacketType::Event | PacketType::BinaryEvent | PacketType::Ack | PacketType::BinaryAck => {
             first == b'['
@@ -119,11 +121,11 @@ fn check(
     if !fits {
         return Err(invalid(data, expected(kind)));
     }
-    let checked = validate::check(bytes, data, parser.max_depth.get()).map_err(|error| error.refuse(kind))?;
+    validate::walk(bytes, data, parser.max_depth.get(), checked).map_err(|error| error.refuse(kind))?;
     let shape = match kind {
         PacketType::Event | PacketType::BinaryEvent => {
             let start = skip_blanks(bytes, data + 1);
-            let (name, behind) = find_name(bytes, start, &checked).ok_or_else(|| invalid(start, NO_NAME))?;
+            let (name, behind) = find_name(bytes, start, checked).ok_or_else(|| invalid(start, NO_NAME))?;
             // A shorter one is none of them, however it is written.
             if name.len() >= SHORTEST_RESERVED {
                 let name = bytes.get(name.clone()).and_then(event_name);
@@ -136,8 +138,8 @@ fn check(
         PacketType::Ack | PacketType::BinaryAck => Shape::list(bytes, data, checked),
         PacketType::Connect | PacketType::Disconnect | PacketType::ConnectError => Shape::default(),
     };
-    judge(parser, &checked, shape.count())?;
-    Ok((shape, checked))
+    judge(parser, checked, shape.count())?;
+    Ok(shape)
 }
 
 /// The payload that packets of that kind have.

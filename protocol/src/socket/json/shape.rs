@@ -61,7 +61,12 @@ impl Shape {
         clippy::arithmetic_side_effects,
         reason = "proof: a position is at most one byte behind the end of a slice"
     )]
-    pub(in crate::socket) fn event(json: &[u8], name: Range<usize>, behind: usize, checked: Checked) -> Self {
+    pub(in crate::socket) fn event(
+        json: &[u8],
+        name: Range<usize>,
+        behind: usize,
+        checked: &Checked,
+    ) -> Self {
         // Behind the name stands a comma, if anything.
         let comma = skip_blanks(json, behind);
         let count = narrow(checked.elements.saturating_sub(1));
@@ -75,12 +80,12 @@ impl Shape {
         clippy::arithmetic_side_effects,
         reason = "proof: a position is at most one byte behind the end of a slice"
     )]
-    pub(in crate::socket) fn list(json: &[u8], array: usize, checked: Checked) -> Self {
+    pub(in crate::socket) fn list(json: &[u8], array: usize, checked: &Checked) -> Self {
         let first = narrow(skip_blanks(json, array + 1));
         Self { first, count: narrow(checked.elements), ..Self::of(checked) }
     }
 
-    fn of(checked: Checked) -> Self {
+    fn of(checked: &Checked) -> Self {
         let depth = u16::try_from(checked.depth).unwrap_or(u16::MAX);
         let longest_number = narrow(checked.longest_number);
         Self { depth, longest_number, ..Self::default() }

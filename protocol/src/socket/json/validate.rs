@@ -75,17 +75,25 @@ pub(in crate::socket) struct Checked {
 /// `max_depth`.
 ///
 /// Does not recurse. A level of nesting costs one bit.
+#[inline(always)]
+pub(in crate::socket) fn check(json: &[u8], at: usize, max_depth: usize) -> Result<Checked, Invalid> {
+    let mut seen = Checked::default();
+    walk(json, at, max_depth, &mut seen)?;
+    Ok(seen)
+}
+
+/// The same, which writes what it finds to where it is wanted: every message comes along here, and a result with all of
+/// it would be moved more than once.
 #[allow(
     clippy::arithmetic_side_effects,
     reason = "proof: a position is at most 6 behind the end of a slice, and each element has a byte at least"
 )]
-pub(in crate::socket) fn check(json: &[u8], mut at: usize, max_depth: usize) -> Result<Checked, Invalid> {
+pub(super) fn walk(json: &[u8], mut at: usize, max_depth: usize, seen: &mut Checked) -> Result<(), Invalid> {
     let mut open = Nesting::default();
-    let mut seen = Checked::default();
     loop {
         at = skip_blanks(json, at);
         match json.get(at) {
-            Some(b'"') => at = string(json, at, &mut seen)?,
+            Some(b'"') => at = string(json, at, seen)?,
             Some(b'-' | b'0'..=b'9') => {
                 let start = at;
                 at = number(json, at)?;
@@ -95,7 +103,7 @@ pub(in crate::socket) fn check(json: &[u8], mut at: usize, max_depth: usize) -> 
             Some(b'f') => at = word(json, at, b"false")?,
             Some(b'n') => at = word(json, at, b"null")?,
             Some(b'[') => {
-                open.enter(max_depth, &mut seen)?;
+                open.enter(max_depth, seen)?;
                 at = skip_blanks(json, at + 1);
                 if json.get(at) != Some(&b']') {
                     open.push(false);
@@ -104,11 +112,11 @@ pub(in crate::socket) fn check(json: &[u8], mut at: usize, max_depth: usize) -> 
                 at += 1;
             }
             Some(b'{') => {
-                open.enter(max_depth, &mut seen)?;
+                open.enter(max_depth, seen)?;
                 at = skip_blanks(json, at + 1);
                 if json.get(at) != Some(&b'}') {
                     open.push(true);
-                    at = key(json, at, &mut seen)?;
+                    at = key(json, at, seen)?;
                     continue;
                 }
                 at += 1;
@@ -122,12 +130,12 @@ pub(in crate::socket) fn check(json: &[u8], mut at: usize, max_depth: usize) -> 
         loop {
             at = skip_blanks(json, at);
             let Some(is_object) = open.top() else {
-                return if at == json.len() { Ok(seen) } else { Invalid::expected("the end", at) };
+                return if at == json.len() { Ok(()) } else { Invalid::expected("the end", at) };
             };
             seen.elements += usize::from(open.depth == 1);
             match json.get(at) {
                 Some(b',') if is_object => {
-                    at = key(json, skip_blanks(json, at + 1), &mut seen)?;
+                    at = key(json, skip_blanks(json, at + 1), seen)?;
                     break;
                 }
                 Some(b',') => {
