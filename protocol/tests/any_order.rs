@@ -5,8 +5,8 @@
 use proptest::prelude::*;
 use proptest::test_runner::{RngAlgorithm, TestRng, TestRunner};
 use sansocket_protocol::engine::{Overflow, Revision};
-use sansocket_protocol::fuzzing::server::{LARGEST_FRAME, Op, PACKETS, Run, Seen};
-use std::cell::RefCell;
+use sansocket_protocol::fuzzing::server::{LARGEST_FRAME, Op, PACKETS, Run, Seen, Taking};
+use std::cell::{Cell, RefCell};
 
 fn op() -> impl Strategy<Value = Op> {
     let packets = || prop::collection::vec(0..PACKETS.len(), 0..4);
@@ -75,7 +75,7 @@ fn any_order_of_calls_is_legal() {
     });
     // The stories are worth something only if they get far.
     let total = total.into_inner();
-    let Seen { joined, events, answered, timed_out, disconnected, upgraded, ref reasons } = total;
+    let Seen { joined, events, answered, timed_out, disconnected, upgraded, ref reasons, .. } = total;
     let enough = joined > 500 && events > 500 && upgraded > 5 && reasons.len() >= 7;
     assert!(enough && answered > 30 && timed_out > 30 && disconnected > 30, "{total:?}");
 }
@@ -92,4 +92,32 @@ fn the_same_inputs_give_the_same_outputs() {
         });
         assert_eq!(first, second);
     });
+}
+
+#[test]
+fn an_event_that_comes_along_with_its_message_is_the_one_that_is_next_behind_it() {
+    let (along, events) = (Cell::new(0), Cell::new(0));
+    tell(150, |revision, sockets, websocket, overflow, ops| {
+        let [mut one, mut other] = [Taking::Behind, Taking::Along].map(|taking| {
+            let mut run = Run::new(revision, sockets, websocket, overflow);
+            run.taking = taking;
+            run
+        });
+        for op in ops {
+            one.act(op);
+            other.act(op);
+            assert_eq!(one.output, other.output, "{op:?}");
+            assert_eq!(one.state(), other.state(), "{op:?}");
+            one.output.clear();
+            other.output.clear();
+            one.check();
+            other.check();
+        }
+        one.finish();
+        let seen = other.finish();
+        along.set(along.get() + seen.along);
+        events.set(events.get() + seen.events);
+    });
+    let (along, events) = (along.into_inner(), events.into_inner());
+    assert!(along > 100 && along < events, "{along} of {events} events came along");
 }

@@ -206,6 +206,29 @@ fn the_server_takes_a_socket_out_of_its_namespace() {
 }
 
 #[test]
+fn packets_that_cross_the_servers_disconnect_are_ignored_until_the_sockets_end_is_told() {
+    let (t, ws) = joined();
+    let socket = t.socket("/");
+    // The handler that does it is at work.
+    t.with(|c| c.hold(Some(socket)));
+    t.with(|c| c.disconnect(socket, CloseReason::ServerNamespaceDisconnect)).unwrap();
+    ws.expect("41");
+    ws.send(r#"42["late"]"#);
+    ws.send("430[]");
+    ws.send(r#"451-["late",{"_placeholder":true,"num":0}]"#);
+    ws.send("<01>");
+    ws.send("41");
+    ws.expect_nothing();
+    t.expect_events(&[]);
+    t.with(|c| c.release(Some(socket)));
+    t.expect_events(&["disconnect / server namespace disconnect"]);
+    // From here on, that namespace is as unknown as any other.
+    ws.send(r#"42["later"]"#);
+    ws.expect_closed(None);
+    t.expect_events(&["closed forced close | a packet for a namespace that is not joined"]);
+}
+
+#[test]
 fn closing_the_connection_takes_every_socket_out_first() {
     let (t, ws) = joined();
     ws.send("40/custom,");

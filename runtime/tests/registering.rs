@@ -2,7 +2,8 @@
 
 use sansocket_runtime::testing::TestServer;
 use sansocket_runtime::{
-    ConnectError, Data, DisconnectReason, EventName, NameParts, Namespace, Server, Socket, State, TypedEvent,
+    Ack, ConnectError, Data, DisconnectReason, EventName, NameParts, Namespace, Server, Socket, State,
+    TypedEvent,
 };
 use std::future::ready;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -348,6 +349,55 @@ fn functions_that_await_nothing_are_handlers() {
     assert_eq!((ada.call::<u32>("add", &2), ada.call::<u32>("add", &3)), (2, 5));
     let answers = test.block_on(io.to("all").call::<_, u32>("ask", &1)).expect("it is encoded");
     assert_eq!(answers[0].result.as_ref().expect("an answer"), &2);
+}
+
+#[test]
+fn what_a_function_returns_that_awaits_nothing_is_the_acknowledgement_wherever_it_runs() {
+    let test = TestServer::default();
+    let io = test.server();
+    io.on("taken", |ack: Ack| {
+        ack.send(&"by hand").expect("it is sent");
+        "returned"
+    })
+    .on("misfit", |_: Ack, Data(n): Data<u32>| n)
+    .on("several", || Err::<u32, _>("the first"))
+    .on("several", || "the second")
+    .on("several", || "the third")
+    .on_concurrent("apart", || "apart")
+    .on_concurrent("apart too", || Err::<u32, _>("apart too"))
+    .on_concurrent("both", || "the first")
+    .on_concurrent("both", || "the second")
+    .once("once", || "once")
+    .on_error_reply(|_, failure| failure.to_string());
+    let ada = test.client("/");
+    let answer = |event: &str| ada.call::<String>(event, &"no number");
+    assert_eq!(answer("taken"), "by hand");
+    assert!(answer("misfit").starts_with("the arguments do not fit the handler: "));
+    assert_eq!(answer("several"), "the second");
+    assert_eq!((answer("apart"), answer("apart too")), ("apart".to_owned(), "apart too".to_owned()));
+    assert_eq!((answer("both"), answer("once")), ("the first".to_owned(), "once".to_owned()));
+    ada.expect_nothing();
+}
+
+#[test]
+fn an_event_behind_one_whose_handler_disconnects_the_socket_is_ignored() {
+    let test = TestServer::default();
+    let handled = Arc::new(AtomicU32::new(0));
+    for name in ["/", "/left"] {
+        let handled = handled.clone();
+        let namespace = test.server().namespace(name);
+        namespace.on("leave", |socket: Socket| socket.disconnect());
+        namespace.on("count", move || handled.fetch_add(1, Ordering::Relaxed));
+    }
+    let ada = test.client("/");
+    let left = ada.namespace("/left");
+    left.connect();
+    // They leave in one write, and are read at once.
+    for event in ["count", "leave", "count"] {
+        left.socket().emit(event, &()).expect("it is connected");
+    }
+    assert_eq!(ada.call::<u32>("count", &()), 1, "the one before, and the connection goes on");
+    assert!(!left.is_connected() && ada.is_connected());
 }
 
 #[test]

@@ -71,6 +71,7 @@ fn play(data: &[u8], record: Option<RecordOptions>, place: &mut Option<Run>) {
     let overflow = [Overflow::Close, Overflow::Fail, Overflow::Drop][usize::from(settings / 4) % 3];
     let revision = if settings & 128 == 0 { Revision::V4 } else { Revision::V3 };
     let run = place.insert(Run::with(revision, settings & 1 == 0, settings & 2 != 0, overflow, record));
+    run.taking = if settings & 64 == 0 { Taking::Later } else { Taking::Along };
     for _ in 0..MAX_OPS {
         if input.is_empty() {
             break;
@@ -88,6 +89,17 @@ enum Asked {
     Done,
 }
 
+/// The way in which the owner takes the event that a WebSocket message brings.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Taking {
+    /// When it looks for events.
+    Later,
+    /// As soon as the message is handled.
+    Behind,
+    /// Along with the message.
+    Along,
+}
+
 /// One connection, and what is known of it.
 #[derive(Debug)]
 pub struct Run {
@@ -103,6 +115,8 @@ pub struct Run {
     namespaces: BTreeMap<SocketKey, String>,
     poll: Option<RequestId>,
     websocket: Option<RequestId>,
+    /// How it takes events.
+    pub taking: Taking,
     seen: Seen,
     /// All that came out.
     pub output: String,
@@ -118,6 +132,8 @@ pub struct Seen {
     pub timed_out: usize,
     pub disconnected: usize,
     pub upgraded: usize,
+    /// Events that came along with their messages.
+    pub along: usize,
     pub reasons: BTreeSet<&'static str>,
 }
 
@@ -170,6 +186,7 @@ impl Run {
             namespaces: BTreeMap::new(),
             poll: None,
             websocket: None,
+            taking: Taking::Later,
             seen: Seen::default(),
             output: String::new(),
         };
@@ -239,7 +256,7 @@ impl Run {
             Op::WebSocket { request, packet, binary } => {
                 let bytes = Bytes::from_static(PACKETS[*packet].as_bytes());
                 let message = if *binary { WireMessage::Binary(bytes) } else { WireMessage::Text(bytes) };
-                self.connection.handle_websocket(now, self.pick(*request), message);
+                self.message(self.pick(*request), message);
             }
             Op::WebSocketClosed { request, error } => {
                 self.connection.handle_websocket_closed(now, self.pick(*request), error.then_some(1002));
@@ -294,7 +311,7 @@ impl Run {
             2 | 3 if polling => {
                 if let Some(websocket) = self.websocket {
                     let packet = Bytes::from_static(if choice == 2 { b"5" } else { b"2probe" });
-                    self.connection.handle_websocket(self.now, websocket, WireMessage::Text(packet));
+                    self.message(websocket, WireMessage::Text(packet));
                 }
                 return;
             }
@@ -332,7 +349,21 @@ impl Run {
                 self.connection.handle_body(self.now, id, Body::Complete(body));
             }
         } else if let (Some(websocket), true) = (self.websocket, self.connection.wants_read()) {
-            self.connection.handle_websocket(self.now, websocket, WireMessage::Text(packet));
+            self.message(websocket, WireMessage::Text(packet));
+        }
+    }
+
+    fn message(&mut self, websocket: RequestId, message: WireMessage) {
+        if self.taking == Taking::Along {
+            if let Some(event) = self.connection.handle_websocket_event(self.now, websocket, message) {
+                self.seen.along += 1;
+                return self.event(event);
+            }
+        } else {
+            self.connection.handle_websocket(self.now, websocket, message);
+        }
+        if self.taking != Taking::Later {
+            self.events(1);
         }
     }
 
@@ -420,42 +451,51 @@ impl Run {
     fn events(&mut self, count: usize) {
         for _ in 0..count {
             let Some(event) = self.connection.poll_event() else { return };
-            let _ = writeln!(self.output, "{event:?}");
-            match event {
-                ServerEvent::Socket(ServerSocketEvent::Connect { socket, namespace, .. }) => {
-                    assert!(!self.sockets.contains(&socket), "a key was used again");
-                    self.namespaces.insert(socket, namespace.to_string());
-                    self.sockets.push(socket);
-                }
-                ServerEvent::Socket(ServerSocketEvent::Event { socket, .. }) => {
-                    self.seen.events += 1;
-                    assert!(self.sockets.contains(&socket));
-                    assert!(!self.over.contains(&socket), "an event after the last");
-                }
-                ServerEvent::Socket(ServerSocketEvent::Ack { socket, id, outcome }) => {
-                    match outcome {
-                        AckOutcome::Answered(_) => self.seen.answered += 1,
-                        AckOutcome::Timeout => self.seen.timed_out += 1,
-                        _ => self.seen.disconnected += 1,
-                    }
-                    match self.awaited.get_mut(&(socket, id)) {
-                        Some(1) => drop(self.awaited.remove(&(socket, id))),
-                        Some(more) => *more -= 1,
-                        None => panic!("nobody awaited it, or it was decided twice"),
-                    }
-                }
-                ServerEvent::Socket(ServerSocketEvent::Disconnected { socket, .. }) => {
-                    assert!(self.over.insert(socket), "it ended twice");
-                }
-                ServerEvent::Upgraded => self.seen.upgraded += 1,
-                ServerEvent::Closed(closed) => {
-                    self.seen.reasons.insert(closed.reason.as_str());
-                    assert!(!self.closed, "it closed twice");
-                    self.closed = true;
-                }
-                _ => {}
-            }
+            self.event(event);
         }
+    }
+
+    fn event(&mut self, event: ServerEvent) {
+        let _ = writeln!(self.output, "{event:?}");
+        match event {
+            ServerEvent::Socket(ServerSocketEvent::Connect { socket, namespace, .. }) => {
+                assert!(!self.sockets.contains(&socket), "a key was used again");
+                self.namespaces.insert(socket, namespace.to_string());
+                self.sockets.push(socket);
+            }
+            ServerEvent::Socket(ServerSocketEvent::Event { socket, .. }) => {
+                self.seen.events += 1;
+                assert!(self.sockets.contains(&socket));
+                assert!(!self.over.contains(&socket), "an event after the last");
+            }
+            ServerEvent::Socket(ServerSocketEvent::Ack { socket, id, outcome }) => {
+                match outcome {
+                    AckOutcome::Answered(_) => self.seen.answered += 1,
+                    AckOutcome::Timeout => self.seen.timed_out += 1,
+                    _ => self.seen.disconnected += 1,
+                }
+                match self.awaited.get_mut(&(socket, id)) {
+                    Some(1) => drop(self.awaited.remove(&(socket, id))),
+                    Some(more) => *more -= 1,
+                    None => panic!("nobody awaited it, or it was decided twice"),
+                }
+            }
+            ServerEvent::Socket(ServerSocketEvent::Disconnected { socket, .. }) => {
+                assert!(self.over.insert(socket), "it ended twice");
+            }
+            ServerEvent::Upgraded => self.seen.upgraded += 1,
+            ServerEvent::Closed(closed) => {
+                self.seen.reasons.insert(closed.reason.as_str());
+                assert!(!self.closed, "it closed twice");
+                self.closed = true;
+            }
+            _ => {}
+        }
+    }
+
+    /// All of the machine's state, as text.
+    pub fn state(&self) -> String {
+        format!("{:?}", self.connection)
     }
 
     /// Checks all that must hold after each operation.

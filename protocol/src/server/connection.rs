@@ -385,12 +385,34 @@ impl Connection {
         let taken = match &mut self.layer {
             Layer::Sockets(sockets) => {
                 let max_payload = self.engine.config().max_payload;
-                sockets.handle_message(message, max_payload).map_err(PeerError::from)
+                let event = sockets.handle_message(message, max_payload).map_err(PeerError::from);
+                event.map(|event| event.into_iter().for_each(|event| sockets.push(event)))
             }
             Layer::Messages(messages) => messages.push(self.now, message).map_err(PeerError::from),
         };
         if let Err(error) = taken {
             self.give_up(error);
+        }
+    }
+
+    /// The same, but an event for which nothing has to be done first comes back.
+    #[inline]
+    fn handle_message_now(&mut self, message: WireMessage) -> Option<ServerEvent> {
+        let may_be_plain = !self.upgraded && !self.engine.has_news() && !self.is_paced();
+        let (true, Layer::Sockets(sockets)) = (may_be_plain, &mut self.layer) else {
+            self.handle_message(message);
+            return None;
+        };
+        match sockets.handle_message(message, self.engine.config().max_payload) {
+            Ok(event) => {
+                let event = sockets.hand_out(event?, self.engine.config().effective_receive_budget())?;
+                self.counts.events_in = self.counts.events_in.wrapping_add(1);
+                Some(ServerEvent::Socket(event))
+            }
+            Err(error) => {
+                self.give_up(error.into());
+                None
+            }
         }
     }
 
@@ -400,12 +422,12 @@ impl Connection {
             return self.handle_message(message);
         };
         let max_payload = self.engine.config().max_payload;
-        let taken = read
-            .map_err(SocketError::from)
-            .and_then(|packet| sockets.handle_read(packet, max_payload))
-            .map_err(PeerError::from);
-        if let Err(error) = taken {
-            self.give_up(error);
+        let taken =
+            read.map_err(SocketError::from).and_then(|packet| sockets.handle_read(packet, max_payload));
+        match taken {
+            Ok(Some(event)) => sockets.push(event),
+            Ok(None) => {}
+            Err(error) => self.give_up(error.into()),
         }
     }
 

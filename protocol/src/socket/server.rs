@@ -61,6 +61,8 @@ struct Socket {
     in_hand: usize,
     /// Its last event was handed out.
     over: bool,
+    /// This side has made it leave: packets for it may have been on their way.
+    dismissed: bool,
     /// `None` while nothing waits, as for most sockets most of the time.
     pending: Option<Box<Pending>>,
     /// `None` without an `event_rate`: most servers have none.
@@ -88,6 +90,17 @@ impl Socket {
     #[inline]
     fn has_waiting(&self) -> bool {
         self.pending.as_ref().is_some_and(|pending| !pending.waiting.is_empty())
+    }
+
+    /// Returns whether packets for it may still have been on their way: the application was not told of its end.
+    fn is_dismissed(&self) -> bool {
+        self.dismissed && !self.over
+    }
+
+    /// Returns whether nothing keeps an event of it back, and nobody counts them.
+    #[inline]
+    fn takes_at_once(&self) -> bool {
+        !self.held && !self.has_waiting() && self.pace.is_none()
     }
 
     fn acks(&self) -> Option<&AscendingMap<u64, Instant>> {
@@ -209,16 +222,6 @@ impl ServerSockets {
         self.now = self.now.max(now);
     }
 
-    /// Returns the number of times that events had to wait because of `event_rate`.
-    pub(crate) fn paced(&self) -> u64 {
-        self.paced
-    }
-
-    /// Returns whether events are handed out no faster than at a rate.
-    pub(crate) fn paces(&self) -> bool {
-        self.config.event_rate.is_some()
-    }
-
     /// Bytes of events that wait to be handled, with 128 more for each.
     pub(crate) fn waiting(&self) -> usize {
         self.inbound
@@ -283,15 +286,17 @@ impl ServerSockets {
 
     // --- what happened outside ------------------------------------------------------------------------------
 
-    /// A message of the Engine.IO session, whose largest payload is `max_payload`.
+    /// A message of the Engine.IO session, whose largest payload is `max_payload`. The event that it is comes back, to be
+    /// [queued](Self::push) or [handed out](Self::hand_out).
     ///
     /// # Errors
     /// [`SocketError`]: a mistake of the peer, for which the connection is to be given up.
+    #[inline]
     pub(crate) fn handle_message(
         &mut self,
         message: WireMessage,
         max_payload: usize,
-    ) -> Result<(), SocketError> {
+    ) -> Result<Option<ServerSocketEvent>, SocketError> {
         let parser = &self.config.parser;
         match parser.part(message)? {
             Part::Packet(packet) => {
@@ -310,18 +315,19 @@ impl ServerSockets {
     /// # Errors
     /// As [`handle_message`](Self::handle_message).
     #[inline]
-    pub(crate) fn handle_read(&mut self, packet: Packet, max_payload: usize) -> Result<(), SocketError> {
+    pub(crate) fn handle_read(
+        &mut self,
+        packet: Packet,
+        max_payload: usize,
+    ) -> Result<Option<ServerSocketEvent>, SocketError> {
         // Mostly it is whole, and not passed through hands that it does not need.
         if packet.attachments() == 0 && !self.reassembly.is_waiting() {
             return self.handle_packet(packet);
         }
         // Before anything is kept for it (CVE-2026-48804): nobody sends attachments before the CONNECT reply.
         let namespace = legacy::namespace(self.revision, &packet);
-        if !self
-            .sockets
-            .iter()
-            .any(|socket| socket.state == State::Connected && *socket.namespace == *namespace)
-        {
+        let takes = |socket: &Socket| socket.state == State::Connected || socket.is_dismissed();
+        if !self.sockets.iter().any(|socket| takes(socket) && *socket.namespace == *namespace) {
             return Err(SocketError::NotJoined);
         }
         let max_bytes = self.config.parser.max_attachments.get().saturating_mul(max_payload);
@@ -330,18 +336,21 @@ impl ServerSockets {
     }
 
     /// A packet is whole, or waits for more attachments.
-    fn handle_reassembled(&mut self, packet: Option<Packet>) -> Result<(), SocketError> {
+    fn handle_reassembled(
+        &mut self,
+        packet: Option<Packet>,
+    ) -> Result<Option<ServerSocketEvent>, SocketError> {
         self.attachment_deadline = if self.reassembly.is_waiting() {
             self.now + self.config.attachment_timeout
         } else {
             Instant::FAR_FUTURE
         };
-        packet.map_or(Ok(()), |packet| self.handle_whole(packet))
+        packet.map_or(Ok(None), |packet| self.handle_whole(packet))
     }
 
     /// A packet whose attachments are all there.
     #[inline(never)]
-    fn handle_whole(&mut self, packet: Packet) -> Result<(), SocketError> {
+    fn handle_whole(&mut self, packet: Packet) -> Result<Option<ServerSocketEvent>, SocketError> {
         self.handle_packet(packet)
     }
 
@@ -417,7 +426,7 @@ impl ServerSockets {
         clippy::indexing_slicing,
         reason = "proof: `at` is the position of a socket, and none is taken out here"
     )]
-    fn handle_packet(&mut self, packet: Packet) -> Result<(), SocketError> {
+    fn handle_packet(&mut self, packet: Packet) -> Result<Option<ServerSocketEvent>, SocketError> {
         let namespace = legacy::namespace(self.revision, &packet);
         let at = self
             .sockets
@@ -427,11 +436,11 @@ impl ServerSockets {
             return match at {
                 // One that is still being decided counts as joined.
                 Some(_) => Err(SocketError::AlreadyJoined),
-                None => self.ask(namespace.into(), legacy::auth(self.revision, &packet)),
+                None => self.ask(namespace.into(), legacy::auth(self.revision, &packet)).map(|()| None),
             };
         }
         let connected = |at: &usize| self.sockets[*at].state == State::Connected;
-        let at = at.filter(connected).ok_or(SocketError::NotJoined)?;
+        let Some(at) = at.filter(connected) else { return self.handle_late(namespace) };
         let socket = self.sockets[at].key;
         match packet.kind() {
             PacketType::Event | PacketType::BinaryEvent => {
@@ -443,10 +452,10 @@ impl ServerSockets {
                 let ack = packet.id();
                 let args = packet.into_args();
                 // `42` alone is legal, and names no event that anybody could handle.
-                if args.has_event() {
-                    self.push(ServerSocketEvent::Event { socket, args, ack });
+                if !args.has_event() {
+                    return Ok(None);
                 }
-                Ok(())
+                Ok(Some(ServerSocketEvent::Event { socket, args, ack }))
             }
             PacketType::Ack | PacketType::BinaryAck => {
                 // Unknown and repeated ids are ignored, as in the reference.
@@ -458,11 +467,11 @@ impl ServerSockets {
                     self.inbound = self.inbound.saturating_add(event.weight());
                     self.first.get_or_insert_default().answers.push_back(event);
                 }
-                Ok(())
+                Ok(None)
             }
             PacketType::Disconnect => {
                 self.leave(at, CloseReason::ClientNamespaceDisconnect);
-                Ok(())
+                Ok(None)
             }
             _ => Err(SocketError::Direction),
         }
@@ -505,6 +514,7 @@ impl ServerSockets {
             held: false,
             in_hand: 0,
             over: false,
+            dismissed: false,
             pending: None,
             pace: self
                 .config

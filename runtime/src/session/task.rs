@@ -13,13 +13,14 @@ use crate::base::turn::{KeptBy, NextStep, Turn};
 use crate::session::handle::{ConnectionPlace, OwnerPass, SessionHandle, Upgrade};
 use crate::session::outgoing::{Outgoing, find_open};
 use crate::session::stats::{Counters, count};
-use crate::session::websocket::{SessionWebSocket, tell_unwritten};
+use crate::session::websocket::{SessionWebSocket, read_ahead, tell_unwritten};
 use crate::websocket::Role;
-use crate::websocket::buffers::with_buffers;
+use crate::websocket::buffers::{Buffers, with_buffers};
 use crate::websocket::deflate::connection::Deflate;
-use crate::websocket::wire::{Wire, WireLost};
+use crate::websocket::wire::{Wire, WireLost, WireRead};
 use bytes::Bytes;
 use sansocket_protocol::engine::{RequestId, ServerTransmit};
+use sansocket_protocol::message::WireMessage;
 use sansocket_protocol::server::ServerEvent;
 use sansocket_protocol::socket::{AckOutcome, ServerSocketEvent, SocketKey};
 use sansocket_protocol::time;
@@ -125,11 +126,10 @@ impl<A: Application> Session<A> {
     // --- what comes in ------------------------------------------------------------------------------------------
 
     /// Begins a round that may follow a sleep: takes what has arrived.
-    fn wake_up(&mut self, pass: &mut OwnerPass, context: &mut Context<'_>) {
-        self.now = self.handle.now();
+    fn wake_up(&mut self, pass: &mut OwnerPass, turn: &mut Turn, context: &mut Context<'_>) {
         pass.awake = false;
         pass.has_more = true;
-        self.poll_read(pass, context);
+        self.poll_read(pass, turn, context);
         if !pass.awake {
             self.handle.lock().wake_up(pass);
         }
@@ -139,7 +139,7 @@ impl<A: Application> Session<A> {
         self.upgrading.append(&mut pass.upgrades);
         if !self.upgrading.is_empty() {
             self.poll_upgrades(context);
-            self.poll_read(pass, context);
+            self.poll_read(pass, turn, context);
         }
     }
 
@@ -204,15 +204,97 @@ impl<A: Application> Session<A> {
         self.websockets.push(SessionWebSocket { id, wire, is_paused: false, place });
     }
 
-    /// Reads one batch from each WebSocket. Returns whether anything came.
-    fn poll_read(&mut self, pass: &mut OwnerPass, context: &mut Context<'_>) -> bool {
+    /// Reads one batch from each WebSocket, and handles what needs not wait. Returns whether anything came.
+    fn poll_read(&mut self, pass: &mut OwnerPass, turn: &mut Turn, context: &mut Context<'_>) -> bool {
         let mut progress = false;
         pass.may_pull = self.opened;
-        let Self { websockets, handle, now, counters, .. } = self;
-        for websocket in websockets.iter_mut().filter(|websocket| !websocket.wire.is_dead()) {
-            progress |= websocket.poll_read(handle, *now, pass, counters, context);
+        for at in 0..self.websockets.len() {
+            progress |= with_buffers(|buffers| self.poll_read_from(at, buffers, pass, turn, context));
         }
         progress
+    }
+
+    /// The same, from one of them.
+    fn poll_read_from(
+        &mut self,
+        at: usize,
+        buffers: &mut Buffers,
+        pass: &mut OwnerPass,
+        turn: &mut Turn,
+        context: &mut Context<'_>,
+    ) -> bool {
+        let now = self.now;
+        let Some(websocket) = self.websockets.get_mut(at).filter(|websocket| !websocket.wire.is_dead())
+        else {
+            return false;
+        };
+        let read = websocket.poll_read(&self.handle, now, buffers, context);
+        if read == WireRead::Nothing {
+            return false;
+        }
+        let id = websocket.id;
+        let mut inner = self.handle.lock();
+        inner.wake_up(pass);
+        inner.traffic.add(websocket.wire.take_traffic());
+        if buffers.inbox.is_empty() && websocket.wire.awaits_more() {
+            inner.machine.handle_bytes(now, id);
+        }
+        let pong = self.counters.timing.before_input(&inner.machine);
+        let reader = inner.machine.ahead_reader();
+        drop(inner);
+        match reader {
+            None => self.handle_messages(id, &mut buffers.inbox, pass, turn, context),
+            Some(reader) => {
+                let read = read_ahead(&reader, std::mem::take(&mut buffers.inbox), &self.counters);
+                let mut inner = self.handle.lock();
+                for (message, ahead) in read {
+                    inner.machine.handle_websocket_ahead(now, id, message, ahead);
+                }
+            }
+        }
+        let mut inner = self.handle.lock();
+        self.counters.timing.after_input(&pong, &inner.machine, now);
+        match read {
+            WireRead::Nothing | WireRead::Received => {}
+            WireRead::Closed => inner.machine.handle_websocket_closed(now, id, None),
+            WireRead::Failed(code) => inner.machine.handle_websocket_closed(now, id, Some(code)),
+        }
+        if !pass.may_pull || pass.pulled.is_some() {
+            pass.has_more = true;
+        } else {
+            pass.pulled = inner.pull(&mut pass.has_more);
+        }
+        let is_paused = !inner.machine.wants_read_from(id);
+        drop(inner);
+        if let Some(websocket) = self.websockets.get_mut(at) {
+            websocket.is_paused = is_paused;
+        }
+        true
+    }
+
+    /// Gives messages to the machine, and handles at once what needs not wait for anything, until the turn is over.
+    fn handle_messages(
+        &mut self,
+        websocket: RequestId,
+        messages: &mut Vec<WireMessage>,
+        pass: &OwnerPass,
+        turn: &mut Turn,
+        context: &mut Context<'_>,
+    ) {
+        let mut may_handle = pass.may_pull && pass.pulled.is_none();
+        for message in messages.drain(..) {
+            let mut inner = self.handle.lock();
+            if !may_handle {
+                inner.machine.handle_websocket(self.now, websocket, message);
+                continue;
+            }
+            let event = inner.machine.handle_websocket_event(self.now, websocket, message);
+            drop(inner);
+            if let Some(event) = event {
+                self.handle(event, context);
+                may_handle = !turn.is_over(self.handle.clock());
+            }
+        }
     }
 
     // --- the application ----------------------------------------------------------------------------------------
@@ -446,8 +528,9 @@ impl<A: Application> Future for Session<A> {
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
         let this = &mut *self;
         let pass = &mut OwnerPass::default();
-        this.wake_up(pass, context);
+        this.now = this.handle.now();
         let turn = &mut Turn::begin(this.now);
+        this.wake_up(pass, turn, context);
         for _ in 0..ROUNDS_PER_PASS {
             // What has arrived is handled, then all that this gave is written at once.
             this.open(context);
@@ -461,7 +544,7 @@ impl<A: Application> Future for Session<A> {
             if turn.has_ended() {
                 break;
             }
-            if this.poll_read(pass, context) {
+            if this.poll_read(pass, turn, context) {
                 this.now = this.handle.now();
                 if turn.has_ended_at(this.now) {
                     break;
@@ -471,7 +554,10 @@ impl<A: Application> Future for Session<A> {
             match this.fall_asleep(context) {
                 NextStep::End => return Poll::Ready(()),
                 NextStep::Sleep(_) => return Poll::Pending,
-                NextStep::GoOn => this.wake_up(pass, context),
+                NextStep::GoOn => {
+                    this.now = this.handle.now();
+                    this.wake_up(pass, turn, context);
+                }
             }
         }
         if pass.pulled.is_some() {

@@ -30,7 +30,7 @@ use std::time::{Duration, Instant};
 const MILLISECOND: Duration = Duration::from_millis(1);
 const LINGER: Duration = Duration::from_secs(2);
 
-/// An application that counts messages, each of which takes its time.
+/// An application that counts messages, each of which takes its time, and answers `ask`.
 struct Counting {
     runtime: InMemory,
     takes: Duration,
@@ -47,12 +47,15 @@ impl Application for Counting {
     fn handle(
         &mut self,
         event: ServerEvent,
-        _: &Arc<SessionHandle>,
+        handle: &Arc<SessionHandle>,
         _: &mut std::task::Context<'_>,
     ) -> Option<Job<Self::Work>> {
-        if let ServerEvent::Message(_) = event {
+        if let ServerEvent::Message(message) = event {
             self.runtime.advance(self.takes);
             self.handled.fetch_add(1, Ordering::Relaxed);
+            if message == WireMessage::Text("ask".into()) {
+                let _ = handle.with(|machine| machine.send(Frame::text_message("answer")));
+            }
         }
         None
     }
@@ -229,6 +232,22 @@ fn a_turn_ends_after_about_a_millisecond_of_handlers() {
             turns += 1;
         }
         assert!(turns >= 1000 / most);
+    }
+}
+
+#[test]
+fn messages_before_a_broken_frame_are_answered_even_if_the_turn_ends_before() {
+    for asked in 1..5 {
+        let (mut story, far) = Story::on_websocket(MILLISECOND * 2 / 3);
+        let mut sent = text("4ask").repeat(asked);
+        // An opcode without a meaning.
+        sent.extend([0x83, 0x80, 0, 0, 0, 0]);
+        far.send(&sent);
+        assert!(story.task.turn(), "it is not done");
+        story.task.settle();
+        let mut answers = vec!["4answer"; asked];
+        answers.push("close");
+        assert_eq!(texts(&far), answers);
     }
 }
 

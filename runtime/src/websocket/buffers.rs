@@ -20,7 +20,8 @@ thread_local! {
     static BUFFERS: Cell<Option<Box<Buffers>>> = const { Cell::new(None) };
 }
 
-/// Lends the thread's buffers to `work`, which should not run user code: a nested call gets fresh ones.
+/// Lends the thread's buffers to `work`. A nested call, by a handler that drives another task on its thread, gets fresh
+/// ones.
 pub(crate) fn with_buffers<T>(work: impl FnOnce(&mut Buffers) -> T) -> T {
     let mut buffers = BUFFERS.take().unwrap_or_default();
     if buffers.read.len() < READ_BYTES {

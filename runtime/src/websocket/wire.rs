@@ -120,6 +120,11 @@ impl Wire {
         matches!(self.state, WireState::Open | WireState::Failing(_))
     }
 
+    /// Returns whether the next read closes it for a mistake of the peer.
+    pub(crate) fn is_failing(&self) -> bool {
+        matches!(self.state, WireState::Failing(_))
+    }
+
     /// Returns whether the input so far ended in the middle of a message.
     pub(crate) fn awaits_more(&self) -> bool {
         !self.reader.is_idle()

@@ -8,6 +8,7 @@ use crate::error::CloseReason;
 use crate::message::WireMessage;
 #[cfg(feature = "record")]
 use crate::record::Entry;
+use crate::server::ServerEvent;
 use crate::socket::{AheadReader, ReadAhead, SocketError};
 use crate::time::Instant;
 #[cfg(feature = "record")]
@@ -101,6 +102,29 @@ impl Connection {
             self.handle_message(message);
         }
         self.settle_input();
+    }
+
+    /// As [`handle_websocket`](Self::handle_websocket) with a [`poll_event`](Self::poll_event) behind it, for an event that is
+    /// next as soon as it is here: it need not be queued. `None` if the message brings no event, or if anything goes before
+    /// it; then `poll_event` tells.
+    pub fn handle_websocket_event(
+        &mut self,
+        now: Instant,
+        websocket: RequestId,
+        message: WireMessage,
+    ) -> Option<ServerEvent> {
+        self.note_websocket(now, websocket, &message);
+        let now = self.tick_input(now);
+        let event = match self.engine.handle_websocket(now, websocket, message) {
+            Some(message) => self.handle_message_now(message),
+            None => None,
+        };
+        self.settle_input();
+        #[cfg(feature = "record")]
+        if let Some(event) = &event {
+            self.note_event(event);
+        }
+        event
     }
 
     /// As [`handle_body`](Self::handle_body), for a body whose messages were read ahead by an

@@ -45,11 +45,17 @@ impl Connection {
         let event = self.take_event();
         #[cfg(feature = "record")]
         match &event {
-            Some(event) => self.note(|mask| Entry::Event { digest: recording::digest_event(mask, event) }),
+            Some(event) => self.note_event(event),
             None if may_change => self.note(|_| Entry::NoEvent {}),
             None => {}
         }
         event
+    }
+
+    /// Adds an event that was handed out to the recording, if there is one.
+    #[cfg(feature = "record")]
+    pub(super) fn note_event(&mut self, event: &ServerEvent) {
+        self.note(|mask| Entry::Event { digest: recording::digest_event(mask, event) });
     }
 
     #[inline]

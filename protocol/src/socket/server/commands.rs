@@ -6,6 +6,7 @@ use crate::engine::Revision;
 use crate::engine::server::ServerSession;
 use crate::message::Frame;
 use crate::reason::{CloseReason, SendError};
+use crate::socket::SocketError;
 use crate::socket::ids::SocketKey;
 use crate::socket::json::data::PacketData;
 use crate::socket::server::ServerSocketEvent;
@@ -150,7 +151,19 @@ impl ServerSockets {
         let (at, leaving) = self.find(socket, State::Connected)?;
         engine.send(self.config.parser.disconnect(&leaving.namespace));
         self.leave(at, reason);
+        if let Some(left) = self.sockets.get_mut(at) {
+            left.dismissed = true;
+        }
         Ok(())
+    }
+
+    /// A packet for a namespace that is not joined. It may have crossed this side's DISCONNECT on its way: such a one is
+    /// ignored until the application is told of the socket's end.
+    #[cold]
+    pub(super) fn handle_late(&self, namespace: &str) -> Result<Option<ServerSocketEvent>, SocketError> {
+        let is_late =
+            self.sockets.iter().any(|socket| socket.is_dismissed() && *socket.namespace == *namespace);
+        if is_late { Ok(None) } else { Err(SocketError::NotJoined) }
     }
 
     /// Takes all sockets out of their namespaces.

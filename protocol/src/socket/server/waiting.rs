@@ -9,6 +9,16 @@ use alloc::collections::VecDeque;
 use core::mem;
 
 impl ServerSockets {
+    /// Returns the number of times that events had to wait because of `event_rate`.
+    pub(crate) fn paced(&self) -> u64 {
+        self.paced
+    }
+
+    /// Returns whether events are handed out no faster than at a rate.
+    pub(crate) fn paces(&self) -> bool {
+        self.config.event_rate.is_some()
+    }
+
     /// Keeps the next events of a socket back until [`ServerSockets::release`].
     pub(crate) fn hold(&mut self, socket: SocketKey) {
         if let Some(found) = self.sockets.iter_mut().find(|candidate| candidate.key == socket) {
@@ -82,7 +92,7 @@ impl ServerSockets {
         let Some(found) = self.sockets.iter_mut().find(|candidate| candidate.key == *socket) else {
             return false;
         };
-        if found.held || found.has_waiting() || found.pace.is_some() {
+        if !found.takes_at_once() {
             return false;
         }
         found.in_hand = event.weight();
@@ -209,8 +219,26 @@ impl ServerSockets {
         self.pace_deadline = self.pace_deadline.min(until.unwrap_or(Instant::FAR_FUTURE));
     }
 
+    /// Hands an event out that has just come, if nothing goes before it, nothing keeps it back, and it would not use the
+    /// `budget` up, for which it counts until it is handed out. Queues it else.
     #[inline]
-    pub(super) fn push(&mut self, event: ServerSocketEvent) {
+    pub(crate) fn hand_out(&mut self, event: ServerSocketEvent, budget: usize) -> Option<ServerSocketEvent> {
+        let weight = event.weight();
+        let fits = self.inbound().saturating_add(weight) < budget;
+        if fits && self.events.is_empty() && !self.goes_before() && !self.told_over {
+            let socket = event.socket();
+            let found = self.sockets.iter_mut().find(|candidate| candidate.key == socket);
+            if let Some(found) = found.filter(|found| found.takes_at_once()) {
+                found.in_hand = weight;
+                return Some(event);
+            }
+        }
+        self.push(event);
+        None
+    }
+
+    #[inline]
+    pub(crate) fn push(&mut self, event: ServerSocketEvent) {
         self.inbound = self.inbound.saturating_add(event.weight());
         if self.events.capacity() == 0 {
             // A queue's first growth would allocate four.
