@@ -33,7 +33,7 @@ use std::task::{Context, Poll, Waker};
 
 /// The most rounds of one pass, however little time they take.
 const ROUNDS_PER_PASS: usize = 8;
-/// The most events that are handled between two writes.
+/// The most events that are taken from the queue between two writes.
 const EVENTS_PER_ROUND: usize = 1024;
 /// The most WebSockets of a session: the one in use or the one it is moving to, and one that is closing.
 const MAX_WEBSOCKETS: usize = 2;
@@ -224,6 +224,11 @@ impl<A: Application> Session<A> {
         context: &mut Context<'_>,
     ) -> bool {
         let now = self.now;
+        let is_failing = self.websockets.get(at).is_some_and(|websocket| websocket.wire.is_failing());
+        if is_failing && std::mem::take(&mut self.untold) {
+            // Whether anything is left to be written before its end depends on it.
+            tell_unwritten(&mut self.handle.lock(), &mut self.websockets, now);
+        }
         let Some(websocket) = self.websockets.get_mut(at).filter(|websocket| !websocket.wire.is_dead())
         else {
             return false;

@@ -30,7 +30,7 @@ use std::time::{Duration, Instant};
 const MILLISECOND: Duration = Duration::from_millis(1);
 const LINGER: Duration = Duration::from_secs(2);
 
-/// An application that counts messages, each of which takes its time, and answers `ask`.
+/// An application that counts messages, each of which takes its time, and answers `ask` and `ask much`.
 struct Counting {
     runtime: InMemory,
     takes: Duration,
@@ -53,9 +53,12 @@ impl Application for Counting {
         if let ServerEvent::Message(message) = event {
             self.runtime.advance(self.takes);
             self.handled.fetch_add(1, Ordering::Relaxed);
-            if message == WireMessage::Text("ask".into()) {
-                let _ = handle.with(|machine| machine.send(Frame::text_message("answer")));
-            }
+            let answer = match &message {
+                WireMessage::Text(text) if text == "ask" => "answer",
+                WireMessage::Text(text) if text == "ask much" => MUCH,
+                _ => return None,
+            };
+            let _ = handle.with(|machine| machine.send(Frame::text_message(answer)));
         }
         None
     }
@@ -64,6 +67,12 @@ impl Application for Counting {
 
     fn ended(&mut self, _: &Arc<SessionHandle>) {}
 }
+
+/// More than half of what may wait for a socket to take it.
+const MUCH: &str = match std::str::from_utf8(&[b'x'; 40_000]) {
+    Ok(text) => text,
+    Err(_) => "",
+};
 
 /// A session with the task that runs it.
 struct Story {
@@ -237,17 +246,28 @@ fn a_turn_ends_after_about_a_millisecond_of_handlers() {
 
 #[test]
 fn messages_before_a_broken_frame_are_answered_even_if_the_turn_ends_before() {
-    for asked in 1..5 {
-        let (mut story, far) = Story::on_websocket(MILLISECOND * 2 / 3);
-        let mut sent = text("4ask").repeat(asked);
-        // An opcode without a meaning.
-        sent.extend([0x83, 0x80, 0, 0, 0, 0]);
-        far.send(&sent);
-        assert!(story.task.turn(), "it is not done");
-        story.task.settle();
-        let mut answers = vec!["4answer"; asked];
-        answers.push("close");
-        assert_eq!(texts(&far), answers);
+    for (asked, takes, event, answer) in [
+        (1, MILLISECOND * 2 / 3, "4ask", "answer"),
+        (2, MILLISECOND * 2 / 3, "4ask", "answer"),
+        (5, MILLISECOND * 2 / 3, "4ask", "answer"),
+        (5, Duration::ZERO, "4ask much", MUCH),
+    ] {
+        for is_apart in [false, true] {
+            let (mut story, far) = Story::on_websocket(takes);
+            let mut sent = text(event).repeat(asked);
+            if is_apart {
+                far.send(&std::mem::take(&mut sent));
+                assert!(story.task.turn(), "it is not done");
+            }
+            // An opcode without a meaning.
+            sent.extend([0x83, 0x80, 0, 0, 0, 0]);
+            far.send(&sent);
+            story.task.settle();
+            let mut answers = vec![format!("4{answer}"); asked];
+            answers.push("close".to_owned());
+            let seen = texts(&far);
+            assert!(seen == answers, "{} answers to {asked} of {event:?}", seen.len() - 1);
+        }
     }
 }
 

@@ -250,12 +250,8 @@ impl Wire {
         }
         if let Err(error) = fed {
             debug!(%error, "the peer broke the WebSocket protocol");
-            if !inbox.is_empty() {
-                self.state = WireState::Failing(error.close_code());
-                return WireRead::Received;
-            }
-            self.close(Some(error.close_code()), now, masks);
-            return WireRead::Failed(error.close_code());
+            self.state = WireState::Failing(error.close_code());
+            return WireRead::Received;
         }
         let Some(code) = closed else {
             if let Ok(left @ 1..) = fed {

@@ -159,7 +159,8 @@ impl Manager {
     }
 
     /// As [`emit`](Self::emit), at the time of the last call that has brought one, for an event that follows closely: a
-    /// clock need not be read for each. A server that is silent for too long is found out by the next such call.
+    /// clock need not be read for each. A server that is silent for too long is found out by the next such call; until then,
+    /// events are queued for its session, and lost with it.
     ///
     /// # Errors
     /// As for [`emit`](Self::emit).

@@ -323,6 +323,10 @@ impl Driver {
                 if wire.is_open() && inner.machine.is_on(*id) && !inner.machine.wants_read() {
                     continue;
                 }
+                // What came before the mistake is handled and answered first, even if that takes another turn.
+                if wire.is_failing() && inner.machine.has_output() {
+                    continue;
+                }
             }
             progress |= with_buffers(|buffers| {
                 let read = wire.poll_read(buffers, now, Some(random), context);
@@ -502,7 +506,7 @@ impl Driver {
     /// Judges the deadlines by the clock: a server that never stops sending must not stop it.
     fn judge_deadlines(&mut self) {
         self.now = self.handle().now();
-        self.handle().lock().machine.handle_timeout(self.now);
+        self.handle().judge_deadlines(self.now);
         for (_, wire) in &mut self.websockets {
             wire.end_lingering(self.now);
         }

@@ -133,14 +133,24 @@ impl ClientHandle {
 
     /// Emits an event. The clock is looked at once for all events of a turn of the task.
     pub(crate) fn emit(&self, socket: SocketKey, frame: Frame) -> Result<(), SendError> {
-        self.with(|inner| {
+        let emitted = self.with(|inner| {
             if inner.ended {
-                return Err(SendError::Disconnected);
+                return Ok(Err(SendError::Disconnected));
             }
             if inner.awake && std::mem::replace(&mut inner.timed, true) {
-                return inner.machine.emit_in_turn(socket, frame);
+                return Ok(inner.machine.emit_in_turn(socket, frame));
             }
-            inner.machine.emit(self.now(), socket, frame)
+            Err(frame)
+        });
+        emitted.unwrap_or_else(|frame| {
+            // Without the lock: the runtime may be the application's own.
+            let now = self.now();
+            self.with(|inner| {
+                if inner.ended {
+                    return Err(SendError::Disconnected);
+                }
+                inner.machine.emit(now, socket, frame)
+            })
         })
     }
 
@@ -153,6 +163,13 @@ impl ClientHandle {
         inner.awake = true;
         inner.timed = false;
         inner.acks.len() > 1 && inner.machine.has_transmit()
+    }
+
+    /// The turn is over: what is emitted from here on is of another one.
+    pub(crate) fn judge_deadlines(&self, now: time::Instant) {
+        let mut inner = self.lock();
+        inner.timed = false;
+        inner.machine.handle_timeout(now);
     }
 
     /// The task knows of nothing to do: it may sleep until `waker` is called.

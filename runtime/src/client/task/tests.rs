@@ -5,7 +5,7 @@ use crate::base::in_memory::{self, FarEnd, InMemory, NearEnd, Task};
 use crate::base::runtime::{BoxFuture, Runtime, Stream};
 use crate::client::net::dial::Dial;
 use crate::client::{Client, ClientBuilder, ClientOptions, ClientSocket};
-use crate::websocket::{accept_key, write_text};
+use crate::websocket::{Incoming, Reader, Role, accept_key, write_text};
 use sansocket_protocol::engine::TransportKind;
 use std::future::{Future, ready};
 use std::io;
@@ -106,6 +106,37 @@ fn a_turn_ends_after_about_a_millisecond_of_handlers() {
             let handled = story.handled() - before;
             assert!(handled <= most, "{handled} events of {takes} us in one turn");
         }
+    }
+}
+
+#[test]
+fn events_before_a_broken_frame_are_answered_even_if_the_turn_ends_before() {
+    for asked in 1..5 {
+        let mut story = Story::joined(Duration::ZERO);
+        let clock = story.runtime.clone();
+        story.client.on("ask", move |socket: ClientSocket| {
+            clock.advance(MILLISECOND * 2 / 3);
+            socket.emit("answer", &()).unwrap();
+            ready(())
+        });
+        // What it sent to join.
+        story.far.take();
+        let mut sent = text(r#"42["ask"]"#).repeat(asked);
+        // An opcode without a meaning.
+        sent.extend([0x83, 0]);
+        story.far.send(&sent);
+        story.task.settle();
+        let mut seen = Vec::new();
+        let mut reader = Reader::new(Role::Server, usize::MAX);
+        let fed = reader.feed(&mut story.far.take(), &mut |item| match item {
+            Incoming::Text(text) => seen.push(String::from_utf8(text.into()).expect("text")),
+            Incoming::Close(_) => seen.push("close".to_owned()),
+            Incoming::Binary(_) | Incoming::Ping(_) | Incoming::Pong => {}
+        });
+        fed.expect("whole frames");
+        let mut answers = vec![r#"42["answer"]"#; asked];
+        answers.push("close");
+        assert_eq!(seen, answers);
     }
 }
 
