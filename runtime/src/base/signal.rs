@@ -1,9 +1,11 @@
 //! A signal that is given once, and awaited by any number of tasks.
 
 use crate::base::wakers::{Awaited, Wait, Wakers};
+use std::future::Future;
+use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::task::Waker;
+use std::task::{Context, Poll, Waker};
 
 /// A signal that is given once.
 #[derive(Debug, Default)]
@@ -44,6 +46,35 @@ impl Signal {
     pub(crate) fn wait(&self) -> Wait<&Self> {
         Wait::new(self, ())
     }
+
+    /// The same for one who looks often: it takes the lock once, as long as it is the same task that waits.
+    pub(crate) fn frequent_wait(&self) -> FrequentWait<'_> {
+        FrequentWait { wait: self.wait(), woken: None }
+    }
+}
+
+/// A wait for a signal that costs no lock per poll: see [`Signal::frequent_wait`].
+pub(crate) struct FrequentWait<'a> {
+    wait: Wait<&'a Signal>,
+    /// The task that the signal will wake.
+    woken: Option<Waker>,
+}
+
+impl Future for FrequentWait<'_> {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
+        let Self { wait, woken } = &mut *self;
+        let waits = woken.as_ref().is_some_and(|woken| woken.will_wake(context.waker()));
+        if waits && !wait.awaited().is_seen() {
+            return Poll::Pending;
+        }
+        let polled = Pin::new(wait).poll(context);
+        if polled.is_pending() && !waits {
+            *woken = Some(context.waker().clone());
+        }
+        polled
+    }
 }
 
 impl Awaited for &Signal {
@@ -59,9 +90,7 @@ impl Awaited for &Signal {
 mod tests {
     use super::*;
     use crate::base::in_memory::Task;
-    use std::future::Future;
     use std::pin::pin;
-    use std::task::Context;
 
     #[test]
     fn one_who_stops_waiting_leaves_nothing_behind() {
@@ -76,6 +105,27 @@ mod tests {
         assert!(signal.wakers().is_empty());
         signal.give();
         assert!(pin!(signal.wait()).poll(&mut context).is_ready());
+    }
+
+    #[test]
+    fn one_who_looks_often_is_woken_where_it_last_looked() {
+        let signal = Signal::default();
+        let mut wait = signal.frequent_wait();
+        let mut context = Context::from_waker(Waker::noop());
+        for _ in 0..3 {
+            assert!(Pin::new(&mut wait).poll(&mut context).is_pending());
+        }
+        let mut task = Task::moving(wait);
+        for _ in 0..3 {
+            task.settle();
+            assert!(!task.is_over());
+            task.wake();
+        }
+        task.settle();
+        signal.give();
+        task.settle();
+        assert!(task.is_over());
+        assert!(Pin::new(&mut signal.frequent_wait()).poll(&mut context).is_ready());
     }
 
     #[test]

@@ -81,6 +81,11 @@ impl<A: Awaited> Wait<A> {
     pub(crate) fn new(awaited: A, who: A::Who) -> Self {
         Self { awaited, who, number: None }
     }
+
+    /// The thing that it waits for.
+    pub(crate) fn awaited(&self) -> &A {
+        &self.awaited
+    }
 }
 
 impl<A: Awaited + Unpin> Future for Wait<A> {

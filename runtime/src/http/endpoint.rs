@@ -23,9 +23,9 @@ use std::any::Any;
 use std::convert::Infallible;
 use std::fmt;
 use std::future::{poll_fn, ready};
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::task::{Poll, Waker};
+use std::task::Poll;
 use std::time::Duration;
 
 /// The HTTP side of a server, which an adapter listens for, or mounts into a host.
@@ -156,7 +156,8 @@ pub(crate) async fn serve_admitted<IO>(
             let answer =
                 move |request: Request<Incoming>| answer(request, &endpoints, fallback.as_ref(), peer);
             let max_head = first.gate.max_head;
-            http2::serve(io, first.runtime(), deadlines, max_head, first.closing(), answer).await;
+            http2::serve(io, first.runtime(), deadlines, max_head, first.gate.shutdown.closing(), answer)
+                .await;
             drop(place);
             return;
         }
@@ -181,10 +182,7 @@ pub(crate) async fn serve_admitted<IO>(
         .serve_connection(io, service)
         .with_upgrades();
     let mut connection = pin!(connection);
-    let mut closing = pin!(first.closing());
-    // The task that a shutdown wakes. Those tasks are behind a lock that all connections share: it is taken once for each
-    // connection, and not for each request.
-    let mut woken: Option<Waker> = None;
+    let mut closing = first.gate.shutdown.closing();
     let mut draining = false;
     let result = poll_fn(|context| {
         loop {
@@ -195,14 +193,7 @@ pub(crate) async fn serve_admitted<IO>(
             if draining || !heads.is_seen() {
                 return Poll::Pending;
             }
-            let waits = woken.as_ref().is_some_and(|woken| woken.will_wake(context.waker()));
-            if waits && !first.gate.shutdown.is_seen() {
-                return Poll::Pending;
-            }
-            if closing.as_mut().poll(context).is_pending() {
-                woken = Some(context.waker().clone());
-                return Poll::Pending;
-            }
+            std::task::ready!(Pin::new(&mut closing).poll(context));
             draining = true;
             connection.as_mut().graceful_shutdown();
         }

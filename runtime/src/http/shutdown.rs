@@ -4,7 +4,7 @@
 
 use crate::base::runtime;
 use crate::base::runtime::Runtime;
-use crate::base::signal::Signal;
+use crate::base::signal::{FrequentWait, Signal};
 use bytes::Bytes;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -52,6 +52,11 @@ impl Shutdown {
     /// Ready once a shutdown has begun.
     pub(crate) async fn begun(&self) {
         self.begun.wait().await;
+    }
+
+    /// The same for the task of a connection, which looks at each of its steps: all connections share the lock.
+    pub(crate) fn closing(&self) -> FrequentWait<'_> {
+        self.begun.frequent_wait()
     }
 
     /// Ready once the patience of a shutdown is over.
