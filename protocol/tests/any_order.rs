@@ -96,7 +96,7 @@ fn the_same_inputs_give_the_same_outputs() {
 
 #[test]
 fn an_event_that_comes_along_with_its_message_is_the_one_that_is_next_behind_it() {
-    let (along, events) = (Cell::new(0), Cell::new(0));
+    let (along, events, answers) = (Cell::new(0), Cell::new(0), Cell::new(0));
     tell(150, |revision, sockets, websocket, overflow, ops| {
         let [mut one, mut other] = [Taking::Behind, Taking::Along].map(|taking| {
             let mut run = Run::new(revision, sockets, websocket, overflow);
@@ -116,8 +116,10 @@ fn an_event_that_comes_along_with_its_message_is_the_one_that_is_next_behind_it(
         one.finish();
         let seen = other.finish();
         along.set(along.get() + seen.along);
+        answers.set(answers.get() + seen.answers_along);
         events.set(events.get() + seen.events);
     });
     let (along, events) = (along.into_inner(), events.into_inner());
     assert!(along > 100 && along < events, "{along} of {events} events came along");
+    assert!(answers.get() > 100, "{} answers were taken along with a body", answers.get());
 }

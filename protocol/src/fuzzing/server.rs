@@ -89,7 +89,8 @@ enum Asked {
     Done,
 }
 
-/// The way in which the owner takes the event that a WebSocket message brings.
+/// The way in which the owner takes the event that a WebSocket message brings; the answer to a POST is taken along with
+/// its body in all but the first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Taking {
     /// When it looks for events.
@@ -134,6 +135,8 @@ pub struct Seen {
     pub upgraded: usize,
     /// Events that came along with their messages.
     pub along: usize,
+    /// Answers to POST that were taken along with its body.
+    pub answers_along: usize,
     pub reasons: BTreeSet<&'static str>,
 }
 
@@ -240,14 +243,14 @@ impl Run {
             }
             Op::Post { packets } => {
                 let id = self.request("POST", "polling", &[]);
-                self.connection.handle_body(now, id, Body::Complete(self.body(packets)));
+                self.post_body(id, Body::Complete(self.body(packets)));
             }
             Op::BeginPost => {
                 self.request("POST", "polling", &[]);
             }
             Op::Body { request, packets, too_large } => {
                 let body = if *too_large { Body::TooLarge } else { Body::Complete(self.body(packets)) };
-                self.connection.handle_body(now, self.pick(*request), body);
+                self.post_body(self.pick(*request), body);
             }
             Op::Upgrade => {
                 self.upgrade();
@@ -346,10 +349,22 @@ impl Run {
             if posts <= polls {
                 let id = self.request("POST", "polling", &[]);
                 let body = if is_old { framed([&packet[..]]) } else { packet };
-                self.connection.handle_body(self.now, id, Body::Complete(body));
+                self.post_body(id, Body::Complete(body));
             }
         } else if let (Some(websocket), true) = (self.websocket, self.connection.wants_read()) {
             self.message(websocket, WireMessage::Text(packet));
+        }
+    }
+
+    /// Hands in a body, and takes the answer along unless the owner takes everything later.
+    fn post_body(&mut self, id: RequestId, body: Body) {
+        self.connection.handle_body(self.now, id, body);
+        if self.taking == Taking::Later {
+            return;
+        }
+        if let Some(response) = self.connection.poll_response(id) {
+            self.seen.answers_along += 1;
+            self.transmitted(ServerTransmit::Respond { request: id, response });
         }
     }
 
@@ -428,23 +443,27 @@ impl Run {
     fn transmit(&mut self, count: usize) {
         for _ in 0..count {
             let Some(transmit) = self.connection.poll_transmit() else { return };
-            let _ = writeln!(self.output, "{transmit:?}");
-            match transmit {
-                ServerTransmit::Respond { request, .. } | ServerTransmit::Abort { request } => {
-                    let asked = self.requests.insert(request, Asked::Done);
-                    assert_ne!(asked, Some(Asked::Accepted), "a WebSocket was answered");
-                    assert!(asked.is_some(), "nobody asked");
-                }
-                ServerTransmit::AcceptWebSocket { request } => {
-                    self.websocket = Some(request);
-                    let asked = self.requests.insert(request, Asked::Accepted);
-                    assert_ne!(asked, Some(Asked::Accepted), "it was accepted twice");
-                }
-                ServerTransmit::Write { websocket, .. } | ServerTransmit::WriteTyped { websocket, .. } => {
-                    assert!(self.requests.contains_key(&websocket))
-                }
-                ServerTransmit::CloseWebSocket { .. } => {}
+            self.transmitted(transmit);
+        }
+    }
+
+    fn transmitted(&mut self, transmit: ServerTransmit) {
+        let _ = writeln!(self.output, "{transmit:?}");
+        match transmit {
+            ServerTransmit::Respond { request, .. } | ServerTransmit::Abort { request } => {
+                let asked = self.requests.insert(request, Asked::Done);
+                assert_ne!(asked, Some(Asked::Accepted), "a WebSocket was answered");
+                assert!(asked.is_some(), "nobody asked");
             }
+            ServerTransmit::AcceptWebSocket { request } => {
+                self.websocket = Some(request);
+                let asked = self.requests.insert(request, Asked::Accepted);
+                assert_ne!(asked, Some(Asked::Accepted), "it was accepted twice");
+            }
+            ServerTransmit::Write { websocket, .. } | ServerTransmit::WriteTyped { websocket, .. } => {
+                assert!(self.requests.contains_key(&websocket))
+            }
+            ServerTransmit::CloseWebSocket { .. } => {}
         }
     }
 

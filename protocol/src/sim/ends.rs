@@ -214,6 +214,11 @@ impl World {
                 if let Some(limit) = wants_body {
                     let body = if body.len() > limit { Body::TooLarge } else { Body::Complete(body) };
                     connection.handle_body(now, id, body);
+                    // Whoever brings a body may take the answer along, or leave it to the session's owner.
+                    let along = (number % 2 == 0).then(|| connection.poll_response(id)).flatten();
+                    if let Some(response) = along {
+                        self.respond(number, *response);
+                    }
                 }
             }
             Item::Message(message) if accepted => connection.handle_websocket(now, id, message),
