@@ -10,6 +10,6 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 pub(crate) fn decode(parser: &Parser, packet: Bytes, panicked: impl FnOnce()) -> Result<Packet, PacketError> {
     catch_unwind(AssertUnwindSafe(|| parser.decode(packet))).unwrap_or_else(|panic| {
         panicked();
-        Err(PacketError::Custom { reason: HandlerError::panic(&*panic).to_string() })
+        Err(PacketError::Custom { reason: HandlerError::panic(panic).to_string() })
     })
 }

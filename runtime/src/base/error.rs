@@ -1,5 +1,6 @@
 //! The errors of emitting, acknowledging and handling.
 
+use crate::base::job::{Panic, drop_caught};
 use sansocket_protocol::error::SendError;
 use sansocket_protocol::hub::HubError;
 use sansocket_protocol::socket::{Args, ArgsError, DataError, EncodeError, PacketData};
@@ -376,12 +377,18 @@ impl HandlerError {
         }
     }
 
-    pub(crate) fn panic(panic: &(dyn std::any::Any + Send)) -> Self {
+    /// The failure of code that panicked.
+    pub(crate) fn panic(panic: Panic) -> Self {
         let message = panic
             .downcast_ref::<&str>()
             .map(|text| (*text).to_owned())
             .or_else(|| panic.downcast_ref::<String>().cloned());
-        Self::Panic(message.unwrap_or_else(|| "no message".to_owned()))
+        let message = message.unwrap_or_else(|| "no message".to_owned());
+        if let Err(again) = drop_caught(panic) {
+            // What a payload that panics in its own drop panics with may do so again: it is never dropped.
+            std::mem::forget(again);
+        }
+        Self::Panic(message)
     }
 }
 

@@ -95,9 +95,14 @@ impl<W: Future<Output = ()> + Unpin> Jobs<W> {
     /// Drops all jobs. Their captured values are the application's, and so is the code that drops them.
     pub(crate) fn drop_caught(&mut self) {
         for job in self.0.drain(..) {
-            let _ = catch_unwind(AssertUnwindSafe(|| drop(job)));
+            let _ = drop_caught(job);
         }
     }
+}
+
+/// Drops a value of the application; a panic of the code that drops it comes back as an error.
+pub(crate) fn drop_caught(value: impl Sized) -> Result<(), Panic> {
+    catch_unwind(AssertUnwindSafe(|| drop(value)))
 }
 
 /// Polls work; a panic of the application's code comes back as an error.

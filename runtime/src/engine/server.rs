@@ -336,7 +336,8 @@ impl Application for Messages {
     }
 
     fn panicked(&mut self, _: Option<SocketKey>, panic: Box<dyn Any + Send>, session: &Arc<SessionHandle>) {
-        debug!(error = %HandlerError::panic(&*panic), "a handler panicked");
+        let error = HandlerError::panic(panic);
+        debug!(%error, "a handler panicked");
         session.with(|machine| machine.close(CloseReason::HandlerPanic));
     }
 

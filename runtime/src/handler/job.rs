@@ -320,9 +320,7 @@ pub(crate) async fn run_each_caught<K>(
             Err(panic) => Poll::Ready(Err(panic)),
         });
         if let Err(panic) = finished.await {
-            panicked(&HandlerError::panic(&*panic));
-            // Its payload may panic as it is dropped.
-            let _ = catch_unwind(AssertUnwindSafe(|| drop(panic)));
+            panicked(&HandlerError::panic(panic));
         }
     }
 }

@@ -537,7 +537,8 @@ impl Gate {
             Ok(value) => Some(value),
             Err(panic) => {
                 count(&self.counters.panics);
-                debug!(error = %crate::HandlerError::panic(&*panic), "a hook panicked");
+                let error = crate::HandlerError::panic(panic);
+                debug!(%error, "a hook panicked");
                 None
             }
         }

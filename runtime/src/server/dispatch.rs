@@ -302,7 +302,7 @@ impl SocketDispatch {
                     let told = catch_unwind(AssertUnwindSafe(|| hook(&live.socket)));
                     if let Err(panic) = told {
                         session.with(|machine| machine.close(CloseReason::HandlerPanic));
-                        self.server.report(&live.socket, &HandlerError::panic(&*panic));
+                        self.server.report(&live.socket, &HandlerError::panic(panic));
                     }
                 }
                 None
@@ -362,7 +362,7 @@ impl Application for SocketDispatch {
     }
 
     fn panicked(&mut self, key: Option<SocketKey>, panic: Box<dyn Any + Send>, session: &Arc<SessionHandle>) {
-        let error = HandlerError::panic(&*panic);
+        let error = HandlerError::panic(panic);
         let event = take_panicked_event();
         let server = self.server.clone();
         let Some(live) = key.and_then(|key| self.find(key)) else {

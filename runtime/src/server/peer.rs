@@ -1,7 +1,7 @@
 //! The server's side of the handlers: its kinds, and the part of its socket that they need.
 
 use crate::base::error::HandlerError;
-use crate::base::job::poll_caught;
+use crate::base::job::{drop_caught, poll_caught};
 use crate::base::trace::{current, within};
 use crate::handler::ack::{AckTarget, Reply};
 use crate::handler::flow::EventFlow;
@@ -17,7 +17,6 @@ use sansocket_protocol::error::{CloseReason, SendError};
 use sansocket_protocol::message::Frame;
 use sansocket_protocol::socket::Args;
 use std::future::Future;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::task::Poll;
 
@@ -149,7 +148,7 @@ impl HandlerPeer for Socket {
                 // It is known here, and must not be taken for that of a later panic.
                 let _ = take_panicked_event();
                 let socket = &answering.peer;
-                socket.report(answering.event.as_str(), &HandlerError::panic(&*panic), None);
+                socket.report(answering.event.as_str(), &HandlerError::panic(panic), None);
                 socket.session().with(|machine| {
                     if machine.is_connected(socket.key()) {
                         machine.close(CloseReason::HandlerPanic);
@@ -157,7 +156,7 @@ impl HandlerPeer for Socket {
                 });
             }
             // The handler's captured values are dropped before the shutdown hears that it is done.
-            let _ = catch_unwind(AssertUnwindSafe(|| drop(work)));
+            let _ = drop_caught(work);
             drop(in_hand);
             drop(cut);
             drop(permit);

@@ -178,7 +178,7 @@ impl Recovery {
     fn drop_values(&self) {
         #[cfg(feature = "cluster")]
         for data in self.log.iter().flat_map(|log| log.take_dropped()) {
-            if catch_unwind(AssertUnwindSafe(|| drop(data))).is_err() {
+            if crate::base::job::drop_caught(data).is_err() {
                 count(&self.counters.panics);
                 debug!("a value of a session that is over panicked as it was dropped");
             }

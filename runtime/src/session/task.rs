@@ -5,7 +5,7 @@
 //! handlers run, and writes once for all that they sent.
 
 use crate::base::alarm::Alarm;
-use crate::base::job::{Job, Jobs};
+use crate::base::job::{Job, Jobs, drop_caught};
 use crate::base::runtime::{BoxFuture, Stream};
 use crate::base::timing::{Sampler, Since};
 use crate::base::trace::debug;
@@ -408,7 +408,7 @@ impl<A: Application> Session<A> {
     /// Drops a job that is done: its captured values are the application's, and so is the code that drops them.
     fn let_go(&mut self, job: Job<A::Work>) {
         let socket = job.socket;
-        if let Err(panic) = catch_unwind(AssertUnwindSafe(|| drop(job))) {
+        if let Err(panic) = drop_caught(job) {
             self.panicked(socket, panic);
         }
     }

@@ -1,6 +1,7 @@
 //! The application's side of a client's task: events go to handlers, and those who wait for a connection are told.
 
 use crate::base::error::HandlerError;
+use crate::base::job::{Panic, drop_caught};
 use crate::base::trace::debug;
 use crate::base::turn::Turn;
 use crate::client::error::{ConnectError, ServerRefusal};
@@ -18,7 +19,6 @@ use sansocket_protocol::client::{ClientEvent, ClientState, SessionEvent};
 use sansocket_protocol::engine::EngineError;
 use sansocket_protocol::error::{Closed, PeerError, SendError};
 use sansocket_protocol::socket::{AckOutcome, Args, ClientSocketEvent, SocketKey};
-use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::PoisonError;
 use std::task::{Context, Poll};
@@ -96,14 +96,25 @@ impl Driver {
         match begun {
             Ok(None) => {}
             Ok(Some(job)) => self.keep(job),
-            Err(panic) => self.panicked(Some(key), &*panic),
+            Err(panic) => self.panicked(Some(key), panic),
+        }
+    }
+
+    /// Drops what was the application's, and so is the code that drops it.
+    pub(super) fn let_go(&mut self, who: Key, value: impl Sized) {
+        if let Err(panic) = drop_caught(value) {
+            self.panicked(who, panic);
         }
     }
 
     /// Lets go of the handlers: those that were removed meanwhile are dropped, which is the application's code.
     fn let_tables_go(&mut self) {
-        for table in self.namespaces.iter_mut().filter_map(|known| known.table.take()) {
-            let _ = catch_unwind(AssertUnwindSafe(|| drop(table)));
+        for at in 0..self.namespaces.len() {
+            let known = &mut self.namespaces[at];
+            if let Some(table) = known.table.take() {
+                let key = known.namespace.key;
+                self.let_go(key, table);
+            }
         }
     }
 
@@ -157,11 +168,15 @@ impl Driver {
         let Some(ask) = ask else { return };
         let asked = catch_unwind(AssertUnwindSafe(|| ask(refused)));
         let future = asked.unwrap_or_else(|panic| {
-            let error = ConnectError::application(HandlerError::panic(&*panic));
+            let error = ConnectError::application(HandlerError::panic(panic));
             Box::pin(std::future::ready(Err(error)))
         });
-        self.auths.retain(|(asked, _)| *asked != key);
-        self.auths.push((key, future));
+        if let Some(at) = self.auths.iter().position(|(asked, _)| *asked == key) {
+            let outdated = std::mem::replace(&mut self.auths[at], (key, future));
+            self.let_go(Some(key), outdated);
+        } else {
+            self.auths.push((key, future));
+        }
         // It may be ready at once.
         self.poll_asked(context);
     }
@@ -194,7 +209,7 @@ impl Driver {
         match catch_unwind(AssertUnwindSafe(|| engine::begin(&self.shared, event))) {
             Ok(Some(job)) => self.begin(job, context),
             Ok(None) => {}
-            Err(panic) => self.panicked(None, &*panic),
+            Err(panic) => self.panicked(None, panic),
         }
     }
 
@@ -272,10 +287,11 @@ impl Driver {
         let attempt =
             Attempt { number: attempt, url: settings.address.clone(), headers: settings.headers.clone() };
         let asked = catch_unwind(AssertUnwindSafe(|| before_dial(attempt)));
-        self.asking = Some(asked.unwrap_or_else(|panic| {
-            let error = ConnectError::application(HandlerError::panic(&*panic));
+        let outdated = self.asking.replace(asked.unwrap_or_else(|panic| {
+            let error = ConnectError::application(HandlerError::panic(panic));
             Box::pin(std::future::ready(Err(error)))
         }));
+        self.let_go(None, outdated);
         self.poll_asked(context);
     }
 
@@ -375,7 +391,10 @@ impl Driver {
         match job.poll_caught(context) {
             Ok(Poll::Ready(())) => {}
             Ok(Poll::Pending) => self.keep(job),
-            Err(panic) => self.panicked(job.socket, &*panic),
+            Err(panic) => {
+                self.panicked(job.socket, panic);
+                self.let_go(job.socket, job);
+            }
         }
     }
 
@@ -390,10 +409,10 @@ impl Driver {
         let round = &mut self.jobs.begin_round();
         while let Some((job, panic)) = self.jobs.poll_done(round, turn, self.shared.handle.clock(), context) {
             let who = job.socket;
-            drop(job);
             if let Some(panic) = panic {
-                self.panicked(who, &*panic);
+                self.panicked(who, panic);
             }
+            self.let_go(who, job);
             // Another job of the same socket may still be at work: jobs of failures do not wait for each other.
             if !self.jobs.are_of(who) {
                 self.shared.handle.lock().machine.release(who);
@@ -401,7 +420,7 @@ impl Driver {
         }
     }
 
-    fn panicked(&mut self, who: Key, panic: &(dyn Any + Send)) {
+    fn panicked(&mut self, who: Key, panic: Panic) {
         let error = HandlerError::panic(panic);
         let event = take_panicked_event();
         match who {

@@ -6,6 +6,7 @@
 use crate::base::ahead;
 use crate::base::alarm::Alarm;
 use crate::base::error::HandlerError;
+use crate::base::job::drop_caught;
 use crate::base::runtime::BoxFuture;
 use crate::base::trace::debug;
 use crate::base::turn::{KeptBy, NextStep, Turn};
@@ -136,14 +137,15 @@ impl Driver {
                 Exchange::WebSocket(future) => future.as_mut().poll(context).map(ExchangeOutcome::WebSocket),
             }));
             let done = polled.unwrap_or_else(|panic| {
-                let error = io::Error::other(HandlerError::panic(&*panic).to_string());
+                let error = io::Error::other(HandlerError::panic(panic).to_string());
                 Poll::Ready(ExchangeOutcome::Request(Err(error.into())))
             });
             let Poll::Ready(done) = done else {
                 at += 1;
                 continue;
             };
-            drop(self.exchanges.swap_remove(at));
+            let exchange = self.exchanges.swap_remove(at);
+            self.let_go(None, exchange);
             progress = true;
             self.exchanged(id, done);
         }
@@ -209,11 +211,12 @@ impl Driver {
         if let Some(asking) = &mut self.asking {
             let answer = catch_unwind(AssertUnwindSafe(|| asking.as_mut().poll(context)));
             let answer = answer.unwrap_or_else(|panic| {
-                let error = HandlerError::panic(&*panic);
+                let error = HandlerError::panic(panic);
                 Poll::Ready(Err(ConnectError::application(error)))
             });
             if let Poll::Ready(answer) = answer {
-                self.asking = None;
+                let asking = self.asking.take();
+                self.let_go(None, asking);
                 progress = true;
                 self.dial(answer);
             }
@@ -223,14 +226,15 @@ impl Driver {
             let key = *key;
             let answer = catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(context)));
             let answer = answer.unwrap_or_else(|panic| {
-                let error = HandlerError::panic(&*panic);
+                let error = HandlerError::panic(panic);
                 Poll::Ready(Err(ConnectError::application(error)))
             });
             let Poll::Ready(answer) = answer else {
                 at += 1;
                 continue;
             };
-            drop(self.auths.swap_remove(at));
+            let asked = self.auths.swap_remove(at);
+            self.let_go(Some(key), asked);
             progress = true;
             let now = self.now;
             match answer {
@@ -443,7 +447,9 @@ impl Driver {
                 false
             }
             ClientTransmit::Abort { request } => {
-                self.exchanges.retain(|(id, _)| *id != request);
+                let at = self.exchanges.iter().position(|(id, _)| *id == request);
+                let aborted = at.map(|at| self.exchanges.swap_remove(at));
+                self.let_go(None, aborted);
                 false
             }
             // The core may learn to say more; this crate is of its own version.
@@ -578,8 +584,19 @@ impl Future for Driver {
 
 impl Drop for Driver {
     fn drop(&mut self) {
-        // With the runtime, or because all is over: everybody who waits is told.
+        // With the runtime, or because all is over: everybody who waits is told, whatever of the application panics as it
+        // is dropped.
         self.jobs.drop_caught();
+        let _ = drop_caught(self.asking.take());
+        for asked in self.auths.drain(..) {
+            let _ = drop_caught(asked);
+        }
+        for (_, exchange) in self.exchanges.drain(..) {
+            let _ = drop_caught(exchange);
+        }
+        for known in self.namespaces.drain(..) {
+            let _ = drop_caught(known);
+        }
         let now = self.now;
         let (acks, waiters, wakers) = {
             let mut inner = self.shared.handle.lock();

@@ -7,7 +7,7 @@ use crate::client::net::dial::Dial;
 use crate::client::{Client, ClientBuilder, ClientOptions, ClientSocket};
 use crate::websocket::{Incoming, Reader, Role, accept_key, write_text};
 use sansocket_protocol::engine::TransportKind;
-use std::future::{Future, ready};
+use std::future::{Future, pending, ready};
 use std::io;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -39,6 +39,8 @@ fn text(content: &str) -> Vec<u8> {
     out
 }
 
+type Options = ClientBuilder<Client, ClientOptions>;
+
 /// A client that has joined the main namespace over a WebSocket.
 struct Story {
     runtime: InMemory,
@@ -51,10 +53,15 @@ struct Story {
 impl Story {
     /// A client whose handlers take that long.
     fn joined(takes: Duration) -> Self {
+        Self::joined_with(takes, |options| options)
+    }
+
+    /// The same with further options.
+    fn joined_with(takes: Duration, options: fn(Options) -> Options) -> Self {
         let runtime = InMemory::new();
         let (near, far) = in_memory::stream();
         let no_dialer = |_| -> Arc<dyn Dial> { Arc::new(Network(Mutex::new(None))) };
-        let client = ClientBuilder::<Client, ClientOptions>::new("http://server", runtime.clone(), no_dialer)
+        let client = options(Options::new("http://server", runtime.clone(), no_dialer))
             .transports([TransportKind::WebSocket])
             .dial(Network(Mutex::new(Some(near))))
             .build()
@@ -210,4 +217,62 @@ fn a_client_that_is_closed_ends_although_its_server_floods() {
         assert!(lingers < LINGER + MILLISECOND * 5, "{lingers:?}");
     }
     assert!(story.far.is_closed());
+}
+
+/// A value of the application that panics as it is dropped.
+struct Bomb;
+
+impl Drop for Bomb {
+    fn drop(&mut self) {
+        panic!("a bomb")
+    }
+}
+
+#[test]
+fn values_that_panic_as_they_are_dropped_are_reported_and_the_client_goes_on() {
+    static REPORTED: Mutex<Vec<String>> = Mutex::new(Vec::new());
+    let mut story = Story::joined_with(Duration::ZERO, |options| {
+        options.on_error(|socket, failure| {
+            let said = format!("{} {}", socket.name(), failure.error());
+            REPORTED.lock().unwrap().push(said);
+        })
+    });
+    let reported = || std::mem::take(&mut *REPORTED.lock().unwrap());
+    story.client.on("removed", {
+        let bomb = Bomb;
+        move || {
+            let _ = &bomb;
+            ready(())
+        }
+    });
+    story.client.on("remove", |socket: ClientSocket| {
+        socket.off("removed");
+        ready(())
+    });
+    story.far.send(&text(r#"42["remove"]"#));
+    story.task.settle();
+    assert_eq!(reported(), ["/ the handler panicked: a bomb"], "the last table with a removed handler");
+
+    let other = story.client.namespace("/other");
+    other.auth_with(|| {
+        let bomb = Bomb;
+        async move {
+            let _bomb = &bomb;
+            pending::<Result<(), io::Error>>().await
+        }
+    });
+    for asked in 0..3 {
+        other.start();
+        story.task.settle();
+        let expected: &[&str] = if asked == 0 { &[] } else { &["/other the handler panicked: a bomb"] };
+        assert_eq!(reported(), expected, "an answer that nobody waits for any more");
+        other.disconnect();
+        story.task.settle();
+    }
+
+    story.far.send(&text(r#"42["work"]"#));
+    story.task.settle();
+    assert_eq!(story.handled(), 1);
+    let Story { task, .. } = story;
+    drop(task);
 }
