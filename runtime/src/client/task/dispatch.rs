@@ -51,6 +51,7 @@ impl Driver {
                 }
                 ClientEvent::Socket(ClientSocketEvent::Ack { socket, id, outcome }) => {
                     let sender = inner.acks.remove((id, socket));
+                    inner.answered += usize::from(sender.is_some());
                     drop(inner);
                     if let Some(sender) = sender {
                         // Nobody listens if the future was dropped.

@@ -69,6 +69,8 @@ pub(crate) struct ClientInner {
     pub(crate) abandoned: bool,
     armed: time::Instant,
     pub(crate) acks: AscendingMap<(u64, SocketKey), oneshot::Sender<AckOutcome>>,
+    /// The tasks that were told the answer which they awaited, since the task last found a command.
+    pub(crate) answered: usize,
     pub(crate) waiters: Vec<Waiter>,
     /// Those that connect only as long as somebody awaits it: nobody has called `start`, and they were not connected
     /// yet. Each with the number of its connections that had ended before.
@@ -96,6 +98,7 @@ impl ClientHandle {
                 abandoned: false,
                 armed: time::Instant::FAR_FUTURE,
                 acks: AscendingMap::default(),
+                answered: 0,
                 waiters: Vec::new(),
                 tentative: BTreeMap::new(),
                 failures: BTreeMap::new(),
@@ -157,12 +160,16 @@ impl ClientHandle {
     // --- the task's side ------------------------------------------------------------------------------------------
 
     /// The task looks at everything from now on. Returns whether it was woken by a command, and other tasks are likely
-    /// to give some, too: several await answers, which often come together.
+    /// to give some, too: several have just been told their answers, or await some, which often come together.
     pub(crate) fn wake_up(&self) -> bool {
         let mut inner = self.lock();
         inner.awake = true;
         inner.timed = false;
-        inner.acks.len() > 1 && inner.machine.has_transmit()
+        if !inner.machine.has_transmit() {
+            return false;
+        }
+        let answered = std::mem::take(&mut inner.answered);
+        answered > 1 || inner.acks.len() > 1
     }
 
     /// The turn is over: what is emitted from here on is of another one.

@@ -32,6 +32,18 @@ impl Dial for Network {
     }
 }
 
+/// The texts that a client has sent since the last call.
+fn texts(far: &mut FarEnd) -> Vec<String> {
+    let mut texts = Vec::new();
+    let fed = Reader::new(Role::Server, usize::MAX).feed(&mut far.take(), &mut |item| {
+        if let Incoming::Text(text) = item {
+            texts.push(String::from_utf8(text.into()).expect("text"));
+        }
+    });
+    assert!(fed.is_ok());
+    texts
+}
+
 /// A message as a server sends it.
 fn text(content: &str) -> Vec<u8> {
     let mut out = Vec::new();
@@ -217,6 +229,37 @@ fn a_client_that_is_closed_ends_although_its_server_floods() {
         assert!(lingers < LINGER + MILLISECOND * 5, "{lingers:?}");
     }
     assert!(story.far.is_closed());
+}
+
+#[test]
+fn those_who_are_answered_together_emit_their_next_events_in_one_write() {
+    let mut story = Story::joined(Duration::ZERO);
+    let mut callers: Vec<Task<BoxFuture<()>>> = (0..3)
+        .map(|_| {
+            let client = story.client.clone();
+            Task::new(Box::pin(async move { while client.call::<_, ()>("ask", &()).await.is_ok() {} })
+                as BoxFuture<()>)
+        })
+        .collect();
+    // What it sent to join.
+    story.far.take();
+    callers.iter_mut().for_each(Task::settle);
+    story.task.settle();
+    for first_id in [0, 3, 6] {
+        let asked = [0, 1, 2].map(|caller| format!(r#"42{}["ask"]"#, first_id + caller));
+        assert_eq!(texts(&mut story.far), asked, "in one write");
+        for id in first_id..first_id + 3 {
+            story.far.send(&text(&format!("43{id}[null]")));
+        }
+        story.task.settle();
+        // A runtime may let the task that was woken last run next, and then the one that this wakes.
+        let (last, others) = callers.split_last_mut().expect("several");
+        last.settle();
+        assert!(story.task.turn());
+        assert!(story.far.take().is_empty(), "the first event leaves before the others");
+        others.iter_mut().for_each(Task::settle);
+        assert!(story.task.turn());
+    }
 }
 
 /// A value of the application that panics as it is dropped.
